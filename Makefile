@@ -1,0 +1,39 @@
+# What a person does here. Everything else is in the Go tool.
+GO      ?= go
+BIN     := bin/anymesh
+VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
+
+.PHONY: build demo check test lint generate oracle bench fuzz clean
+
+build: ## the one binary
+	@$(GO) build -trimpath -ldflags "-X main.version=$(VERSION)" -o $(BIN) ./cmd/anymesh
+
+demo: build ## a small shop on the built-in mesh; edit examples/shop while it runs
+	@$(BIN) demo examples/shop
+
+check: lint test oracle ## all that CI asks
+
+lint:
+	@test -z "$$(gofmt -l $$(git ls-files '*.go'))" || { gofmt -l $$(git ls-files '*.go'); echo "gofmt: run gofmt -w on these"; exit 1; }
+	@$(GO) vet ./...
+	@$(GO) tool staticcheck ./...
+	@$(GO) run ./cmd/anymesh docs --check docs
+
+test:
+	@$(GO) test -race -timeout 20m ./...
+
+oracle: ## Istio's own control plane judges what we write for it
+	@cd test/oracle/istio && $(GO) test -timeout 30m ./...
+
+generate: ## the pages of docs that are made from the code
+	@$(GO) run ./cmd/anymesh docs docs
+
+bench: ## figures at two sizes and more; see bench/README.md
+	@$(GO) test -run '^$$' -bench . -benchmem ./bench/...
+
+fuzz: ## each fuzz target for a minute
+	@for p in $$($(GO) list ./...); do for f in $$($(GO) test -list '^Fuzz' $$p | grep '^Fuzz'); do \
+	  $(GO) test -run '^$$' -fuzz "^$$f$$" -fuzztime 60s $$p || exit 1; done; done
+
+clean:
+	@rm -rf bin

@@ -1,0 +1,168 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package engine is the loop: events in, changes out, findings kept.
+//
+// Events are put into the store; the units that they touch are joined, given to the driver of each target, and compared with what
+// those units said last. The difference is the plan: `diff` prints it, `up` and the controller apply it, by one code path. One
+// goroutine owns all of this state; [Engine.Run] is that goroutine, and [Engine.Ask] is the way in for everyone else.
+package engine
+
+import (
+	"context"
+	"slices"
+
+	"github.com/anymesh/anymesh/mesh"
+	"github.com/anymesh/anymesh/model"
+	"github.com/anymesh/anymesh/store"
+)
+
+// Source tells what is known. Run sends batches until its context ends: a batch is one step of the world, and is translated as a
+// whole or not at all. The first batch holds everything that is there.
+type Source interface {
+	Run(ctx context.Context, out chan<- []store.Event) error
+}
+
+// Sink takes what is to be. Apply is given each change at least once, in order, and may be given it again after an error.
+type Sink interface {
+	Apply(ctx context.Context, changes []mesh.Change) error
+}
+
+// Target is one mesh to program: how, where to, and which namespaces.
+type Target struct {
+	Driver *mesh.Driver
+	Sink   Sink                        // nil: changes are planned and go nowhere
+	Where  func(namespace string) bool // nil: everywhere
+	Every  bool                        // keep findings of intents that are exact too
+}
+
+// Engine holds what is known and what was said of it.
+type Engine struct {
+	Store   *store.Store
+	targets []*target
+	sources map[model.Ref][]model.Finding  // about the text of objects
+	faults  map[store.Unit][]model.Finding // what no mesh could help
+	asks    chan func()
+}
+
+// target is a Target with what each unit said last.
+type target struct {
+	Target
+	said     map[store.Unit][]said
+	findings map[store.Unit][]model.Finding
+}
+
+// said is one object as a unit said it last: its content only as a hash.
+type said struct {
+	key  mesh.Key
+	hash uint64
+}
+
+// Plan is what a target has to change.
+type Plan struct {
+	Driver  *mesh.Driver
+	Changes []mesh.Change
+}
+
+// New is an engine that knows nothing yet.
+func New(targets ...Target) *Engine {
+	e := &Engine{
+		Store: store.New(), sources: map[model.Ref][]model.Finding{}, faults: map[store.Unit][]model.Finding{},
+		asks: make(chan func()),
+	}
+	for _, t := range targets {
+		e.targets = append(e.targets, &target{Target: t, said: map[store.Unit][]said{}, findings: map[store.Unit][]model.Finding{}})
+	}
+	return e
+}
+
+// Set takes what objects say now. Nothing is translated before Flush.
+func (e *Engine) Set(events ...store.Event) {
+	for _, ev := range events {
+		e.Store.Set(ev)
+		if len(ev.Findings) == 0 {
+			delete(e.sources, ev.Object)
+		} else {
+			e.sources[ev.Object] = ev.Findings
+		}
+	}
+}
+
+// Flush translates what changed since the last call, and says what each target has to change.
+func (e *Engine) Flush() []Plan {
+	plans := make([]Plan, len(e.targets))
+	for i, t := range e.targets {
+		plans[i].Driver = t.Driver
+	}
+	for _, r := range e.translate(e.Store.Dirty()) {
+		keepFindings(e.faults, r.unit, r.faults)
+		for i, t := range e.targets {
+			plans[i].Changes = append(plans[i].Changes, t.take(r.unit, r.outputs[i])...)
+		}
+	}
+	for i := range plans {
+		plans[i].Changes = order(plans[i].Changes)
+	}
+	return plans
+}
+
+// take compares what a unit says with what it said last.
+func (t *target) take(u store.Unit, o output) (changes []mesh.Change) {
+	last := t.said[u]
+	now := make([]said, 0, len(o.objects))
+	for i := range o.objects {
+		s := said{o.objects[i].Key(), o.hashes[i]}
+		now = append(now, s)
+		if !slices.Contains(last, s) {
+			changes = append(changes, mesh.Change{Key: s.key, Object: &o.objects[i], Unit: u.String()})
+		}
+	}
+	for _, s := range last {
+		if !slices.ContainsFunc(now, func(n said) bool { return n.key == s.key }) {
+			changes = append(changes, mesh.Change{Key: s.key, Unit: u.String()})
+		}
+	}
+	if len(now) == 0 {
+		delete(t.said, u)
+	} else {
+		t.said[u] = now
+	}
+	keepFindings(t.findings, u, o.findings)
+	return changes
+}
+
+func keepFindings(m map[store.Unit][]model.Finding, u store.Unit, f []model.Finding) {
+	if len(f) == 0 {
+		delete(m, u)
+	} else {
+		m[u] = f
+	}
+}
+
+// order puts what is to be before what is to go, and takes the latter in the opposite order: others may refer to it until they have
+// changed. An object that moved from one unit to another is not deleted.
+func order(changes []mesh.Change) []mesh.Change {
+	set := map[mesh.Key]bool{}
+	gone := 0
+	for _, c := range changes {
+		if c.Object == nil {
+			gone++
+		} else {
+			set[c.Key] = true
+		}
+	}
+	if gone == 0 {
+		return changes
+	}
+	out := make([]mesh.Change, 0, len(changes))
+	for _, c := range changes {
+		if c.Object != nil {
+			out = append(out, c)
+		}
+	}
+	for _, c := range slices.Backward(changes) {
+		if c.Object == nil && !set[c.Key] {
+			out = append(out, c)
+		}
+	}
+	return out
+}
