@@ -71,6 +71,9 @@ func (d *Driver) Accesses(a *model.Access) *Output {
 	if d.Access != nil {
 		d.Access(a, o)
 	}
+	if len(a.Workloads) == 0 && a.Identity.ServiceAccount != "" {
+		o.idle(a)
+	}
 	return o.settle(a.Intents)
 }
 

@@ -62,6 +62,16 @@ func (o *Output) find(in model.Intent) int {
 	})
 }
 
+// idle says of permissions for an identity that nothing runs as that nothing was written for them: no mesh has anything to attach
+// them to.
+func (o *Output) idle(a *model.Access) {
+	for i := range a.Grants {
+		in := model.Intent{Feature: model.AccessCaller, Object: a.Grants[i].Permission.Ref(), Path: "spec.destination"}
+		o.SayAs(in, model.Unsupported, model.CodeNoWorkload, "nothing was written: no workload that is known runs as "+a.Identity.String(),
+			"Give the workloads beside the SMI objects: the Deployment, StatefulSet, DaemonSet or Pod.")
+	}
+}
+
 // settle joins what was asked with what was said. What was said of things that nobody asked is kept too: a driver may know better.
 func (o *Output) settle(intents iter.Seq[model.Intent]) *Output {
 	o.intents = intents

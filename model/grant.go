@@ -48,7 +48,7 @@ func (j *grantJoin) destination() bool {
 		return false
 	}
 	if j.a.Identity.ServiceAccount == "" || len(j.a.Workloads) == 0 {
-		j.fault(Unsupported, CodeNoWorkload, "spec.destination", "no workload that is known runs as "+string(d.Kind)+" "+name.String()+": there is nothing to protect",
+		j.fault(Notice, CodeNoWorkload, "spec.destination", "no workload that is known runs as "+string(d.Kind)+" "+name.String()+": there is nothing to protect",
 			"Add the Deployment, StatefulSet, DaemonSet or Pod that runs as it.")
 	}
 	return j.a.Identity.ServiceAccount != ""
