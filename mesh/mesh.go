@@ -42,6 +42,9 @@ type Level = model.Level
 // Yes claims that a feature is said exactly.
 func Yes() Claim { return Claim{Level: model.Exact} }
 
+// Where claims that a feature is said exactly within limits, which the note names; beyond them the driver says so, case by case.
+func Where(note string) Claim { return Claim{model.Exact, note} }
+
 // Nearly claims that a feature is said approximately; the note says how near.
 func Nearly(note string) Claim { return Claim{model.Approximate, note} }
 

@@ -40,7 +40,9 @@ func JoinEndpoints(w World, service Name) *Endpoints {
 	e := &Endpoints{Settings: w.Settings(), Service: s}
 	for i := range s.Ports {
 		list := slices.Clone(w.Addresses(service, &s.Ports[i]))
-		slices.SortFunc(list, func(a, b Address) int { return cmp.Or(strings.Compare(a.IP, b.IP), cmp.Compare(a.Port, b.Port), a.Pod.Compare(b.Pod)) })
+		slices.SortFunc(list, func(a, b Address) int {
+			return cmp.Or(strings.Compare(a.IP, b.IP), cmp.Compare(a.Port, b.Port), a.Pod.Compare(b.Pod))
+		})
 		e.Ports = append(e.Ports, EndpointsPort{s.Ports[i], list})
 		for _, a := range list {
 			if a.Identity.ServiceAccount != "" {

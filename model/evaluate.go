@@ -180,11 +180,11 @@ func (a *Access) Admit(w *Workload, port uint16, q *Request, host string) (bool,
 		if !g.Covers(w) {
 			continue
 		}
-		d, ok := g.admit(port, q, host)
+		by, ok := g.admit(port, q, host)
 		if ok {
-			return true, []Decision{d}, "admitted by " + g.Permission.Ref().String()
+			return true, by, "admitted by " + g.Permission.Ref().String()
 		}
-		near = append(near, d)
+		near = append(near, by...)
 	}
 	if len(near) == 0 {
 		return false, []Decision{{a.Settings.Ref(), "accessDefault"}}, "closed: no TrafficTarget admits anyone to " + a.Identity.String()
@@ -202,26 +202,27 @@ func (q *Request) caller() string {
 	return q.From.String()
 }
 
-// admit says whether one grant admits the request, and which of its fields comes nearest to deciding.
-func (g *Grant) admit(port uint16, q *Request, host string) (Decision, bool) {
+// admit says whether one grant admits the request, and which fields decide; where it does not, which of its fields comes nearest.
+func (g *Grant) admit(port uint16, q *Request, host string) ([]Decision, bool) {
 	ref := g.Permission.Ref()
+	rules := []Decision{{ref, "spec.rules"}}
 	if !slices.ContainsFunc(g.Sources, func(s Source) bool { return s.covers(q) }) {
-		return Decision{ref, "spec.sources"}, false
+		return []Decision{{ref, "spec.sources"}}, false
 	}
 	if q.Layer == LayerDatagram {
-		return Decision{ref, "spec.rules"}, g.Datagram.Has(port)
+		return rules, g.Datagram.Has(port)
 	}
 	if g.Stream.Has(port) {
-		return Decision{ref, "spec.rules"}, true
+		return rules, true
 	}
 	if q.Layer == LayerHTTP && g.HTTPPorts.Has(port) {
 		for i := range g.HTTP {
 			if m := &g.HTTP[i]; m.Covers(m.Group.FullPath, q, host) {
-				return Decision{ref, at("spec.rules", m.Rule, "")}, true
+				return []Decision{{ref, at("spec.rules", m.Rule, "")}, {m.Group.Ref(), at("spec.matches", m.Index, "")}}, true
 			}
 		}
 	}
-	return Decision{ref, "spec.rules"}, false
+	return rules, false
 }
 
 func (s *Source) covers(q *Request) bool {

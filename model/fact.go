@@ -59,6 +59,19 @@ func (s *Service) Port(number uint16) *ServicePort {
 	return nil
 }
 
+// Like is the service's port that takes part where a root has the port p: of the same number, and carried alike.
+func (s *Service) Like(p *ServicePort) *ServicePort {
+	for i := range s.Ports {
+		if o := &s.Ports[i]; s.Assumed || o.Number == p.Number && (o.Protocol == UDP) == (p.Protocol == UDP) {
+			return o
+		}
+	}
+	if p.Number == 0 {
+		return s.Port(0)
+	}
+	return nil
+}
+
 // Workload is what answers: a controller with its pod template, or a pod of its own.
 type Workload struct {
 	Kind     Kind

@@ -175,9 +175,10 @@ func (j *grantJoin) addSource(s Source) {
 }
 
 // rules resolves the routes. The presence of an HTTP rule, even of one that leads nowhere, makes the port routes a restriction:
-// were it overlooked, a misspelt group would open its whole port.
+// were it overlooked, a misspelt group would open its whole port. A rule of an unknown kind may have been either, so that with it
+// nothing is granted.
 func (j *grantJoin) rules() {
-	http, stream := false, false
+	http, stream, unknown := false, false, false
 	var tcp, udp Ports
 	for i, r := range j.p.Rules {
 		switch r.Kind {
@@ -190,8 +191,8 @@ func (j *grantJoin) rules() {
 		case KindUDPRoute:
 			udp = udp.Union(j.ports(i, r))
 		default:
-			http = true
-			j.fault(Invalid, CodeKind, at("spec.rules", i, "kind"), "a rule of kind "+string(r.Kind)+" grants nothing", "Name an HTTPRouteGroup, a TCPRoute or a UDPRoute.")
+			unknown = true
+			j.fault(Invalid, CodeKind, at("spec.rules", i, "kind"), "a rule of kind "+string(r.Kind)+" may be a restriction that is not known: the permission grants nothing", "Name an HTTPRouteGroup, a TCPRoute or a UDPRoute.")
 		}
 	}
 	if !stream {
@@ -205,6 +206,9 @@ func (j *grantJoin) rules() {
 		j.fault(Invalid, CodePartialRule, "spec.rules", "the ports of the rules leave nothing over", "Name a port that all of them allow.")
 	}
 	switch {
+	case unknown:
+		j.g.HTTP = nil
+		return
 	case http:
 		j.g.HTTPPorts = tcp
 	case stream:

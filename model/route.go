@@ -16,10 +16,10 @@ type World interface {
 	Group(Name) *RouteGroup
 	PortRoute(Kind, Name) *PortRoute
 	Binding(Name) *Binding
-	Permissions(Identity) []*Permission  // whose destination is the identity, in any order
-	Workloads(Identity) []*Workload      // that run as the identity, in any order
-	Selected(service Name) []*Workload   // behind a service, in any order
-	Selecting(workload *Workload) []Name // services before a workload, in any order
+	Permissions(Identity) []*Permission                              // whose destination is the identity, in any order
+	Workloads(Identity) []*Workload                                  // that run as the identity, in any order
+	Selected(service Name) []*Workload                               // behind a service, in any order
+	Selecting(workload *Workload) []Name                             // services before a workload, in any order
 	Labelled(namespace string, labels map[string]string) []*Workload // the caller's own slice, in any order
 	Addresses(service Name, port *ServicePort) []Address
 }
@@ -223,7 +223,7 @@ func (j *routeJoin) backend(s *Split, i int, p *ServicePort) (Name, *ServicePort
 			"Create the Service, or correct the name.")
 		return name, nil
 	}
-	port := svc.Port(p.Number)
+	port := svc.Like(p)
 	if port == nil {
 		j.fault(Notice, CodeBackendPort, s, path, name.String()+" has no port "+portName(p)+": it is left out on that port",
 			"Give the Service the port number that the root has.")

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// gRPC's own xDS client and server judge what we say. They need one module more than the product does (for
-// credentials of a cloud), hence the build tag.
+// gRPC's own xDS client and server judge what we say: code that is not ours, and reads the same protocol.
 
 package xds
 

@@ -97,6 +97,7 @@ var layers = []rule{
 	{"bench/gen", []string{"model", "store"}, "the workload of the benchmarks is made of facts"},
 	{"up", []string{"model", "mesh", "mesh/builtin", "store", "engine", "file", "file/", "identity", "xds", "proxy", "proxy/"}, "one machine's mesh puts the parts together"},
 	{"demo", []string{"model", "up", "file", "file/", "engine", "proxy", "proxy/"}, "the demo is a user of the mesh"},
+	{"examples", nil, "examples are data"},
 	{"cmd/", []string{"*"}, "the binary puts everything together"},
 	{"test/", []string{"*"}, "tests look at everything"},
 }

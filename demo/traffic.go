@@ -1,0 +1,112 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package demo
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"sync"
+	"time"
+
+	"github.com/anymesh/anymesh/up"
+)
+
+// flow is one kind of request that one pod keeps making.
+type flow struct {
+	from   string // pod
+	to     string // host:port
+	path   string // empty: a TCP connection
+	header http.Header
+	each   time.Duration
+}
+
+// flows is the traffic of the shop.
+var flows = []flow{
+	{from: "web", to: "catalog:8080", path: "/products", each: 4 * time.Millisecond},
+	{from: "web", to: "catalog:8080", path: "/products/1", header: http.Header{"X-User": {"beta-7"}}, each: 50 * time.Millisecond},
+	{from: "web", to: "catalog:8080", path: "/admin", each: 500 * time.Millisecond},
+	{from: "web", to: "payments:9000", each: 50 * time.Millisecond},
+	{from: "intruder", to: "catalog:8080", path: "/products", each: 100 * time.Millisecond},
+	{from: "intruder", to: "payments:9000", each: 100 * time.Millisecond},
+}
+
+// drive makes the traffic of the pods that are there until the context ends.
+func drive(ctx context.Context, pods []up.Pod) {
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	for _, f := range flows {
+		for _, p := range pods {
+			if p.Name.Name == f.from {
+				wg.Go(func() { f.run(ctx, p) })
+			}
+		}
+	}
+}
+
+func (f *flow) run(ctx context.Context, p up.Pod) {
+	proxy := &url.URL{Scheme: "http", Host: p.Outbound}
+	client := &http.Client{Transport: &http.Transport{Proxy: http.ProxyURL(proxy), MaxIdleConnsPerHost: 4}, Timeout: 10 * time.Second}
+	defer client.CloseIdleConnections()
+	tick := time.NewTicker(f.each)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+		// The proxies count what comes of it; a caller that asks again is all that there is to do about a failure.
+		if f.path == "" {
+			_ = f.connect(ctx, p.Outbound)
+		} else {
+			_ = f.request(ctx, client)
+		}
+	}
+}
+
+func (f *flow) request(ctx context.Context, client *http.Client) error {
+	r, err := http.NewRequestWithContext(context.WithoutCancel(ctx), http.MethodGet, "http://"+f.to+f.path, nil)
+	if err != nil {
+		return err
+	}
+	for k, v := range f.header {
+		r.Header[k] = v
+	}
+	resp, err := client.Do(r)
+	if err != nil {
+		return err
+	}
+	defer resp.Body.Close()
+	_, err = io.Copy(io.Discard, resp.Body)
+	return err
+}
+
+// connect opens a connection through the pod's proxy, says a word and hears it.
+func (f *flow) connect(ctx context.Context, proxy string) error {
+	d := net.Dialer{Timeout: 5 * time.Second}
+	c, err := d.DialContext(context.WithoutCancel(ctx), "tcp", proxy)
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	_ = c.SetDeadline(time.Now().Add(5 * time.Second))
+	fmt.Fprintf(c, "CONNECT %s HTTP/1.1\r\nHost: %s\r\n\r\n", f.to, f.to)
+	r := bufio.NewReader(c)
+	resp, err := http.ReadResponse(r, &http.Request{Method: http.MethodConnect})
+	if err != nil {
+		return err
+	}
+	if resp.StatusCode != http.StatusOK {
+		return fmt.Errorf("%s: %s", f.to, resp.Status)
+	}
+	if _, err := io.WriteString(c, "pay\n"); err != nil {
+		return err
+	}
+	_, err = r.ReadString('\n')
+	return err
+}

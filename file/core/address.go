@@ -1,0 +1,135 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package core
+
+import (
+	"net/netip"
+	"strconv"
+	"strings"
+
+	"github.com/anymesh/anymesh/model"
+)
+
+// serviceLabel leads from a slice to its service.
+const serviceLabel = "kubernetes.io/service-name"
+
+// ip reads an address; empty where it is not one, and then a finding says so.
+func (r *reading) ip(s, path string) string {
+	a, err := netip.ParseAddr(s)
+	if err != nil || a.Zone() != "" {
+		r.find(model.Invalid, model.CodeType, path, strconv.Quote(s)+" is not an IP address", "Write it as 10.0.0.1 or fd00::1.")
+		return ""
+	}
+	return a.String()
+}
+
+// slice reads an EndpointSlice. One without a service, or of host names, has nothing for a mesh.
+func (r *reading) slice() {
+	var s struct {
+		AddressType string `json:"addressType"`
+		Ports       []struct {
+			Name string `json:"name"`
+			Port *int64 `json:"port"`
+		} `json:"ports"`
+		Endpoints []struct {
+			Addresses  []string `json:"addresses"`
+			Conditions struct {
+				Ready *bool `json:"ready"`
+			} `json:"conditions"`
+			TargetRef struct {
+				Kind string `json:"kind"`
+				Name string `json:"name"`
+			} `json:"targetRef"`
+		} `json:"endpoints"`
+	}
+	r.decode(&s)
+	service := r.o.Labels[serviceLabel]
+	if service == "" || s.AddressType == "FQDN" {
+		return
+	}
+	f := &model.EndpointSlice{Name: r.ref.Name, Service: model.Name{Namespace: r.ref.Namespace, Name: service}}
+	for i, p := range s.Ports {
+		if p.Port == nil {
+			continue // every port, of which no proxy can make an address
+		}
+		if n := r.port(*p.Port, "ports["+strconv.Itoa(i)+"].port"); n != 0 {
+			f.Ports = append(f.Ports, model.EndpointPort{Name: p.Name, Number: n})
+		}
+	}
+	for i, e := range s.Endpoints {
+		pod := ""
+		if e.TargetRef.Kind == "Pod" {
+			pod = e.TargetRef.Name
+		}
+		for k, a := range e.Addresses {
+			if ip := r.ip(a, "endpoints["+strconv.Itoa(i)+"].addresses["+strconv.Itoa(k)+"]"); ip != "" {
+				f.Endpoints = append(f.Endpoints, model.Endpoint{Address: ip, Ready: e.Conditions.Ready == nil || *e.Conditions.Ready, Pod: pod})
+			}
+		}
+	}
+	r.add(f)
+}
+
+// pod reads a Pod. One without a controller is a workload of its own.
+func (r *reading) pod() {
+	var p struct {
+		Metadata struct {
+			Owners []owner `json:"ownerReferences"`
+		} `json:"metadata"`
+		Spec   podSpec `json:"spec"`
+		Status struct {
+			IP         string `json:"podIP"`
+			Conditions []struct {
+				Type   string `json:"type"`
+				Status string `json:"status"`
+			} `json:"conditions"`
+		} `json:"status"`
+	}
+	if !r.decode(&p, "spec.serviceAccountName", "spec.serviceAccount", "metadata.ownerReferences") {
+		return
+	}
+	f := &model.Pod{Name: r.ref.Name, Labels: r.o.Labels, Account: p.Spec.account(), Workload: r.ref.Name}
+	f.Ports, _ = r.containers(&p.Spec, "spec")
+	if a := r.o.Annotations[Address]; a != "" {
+		f.Address = r.ip(a, "metadata.annotations["+Address+"]")
+	} else if p.Status.IP != "" {
+		f.Address = r.ip(p.Status.IP, "status.podIP")
+	}
+	f.Ready = f.Address != ""
+	for _, c := range p.Status.Conditions {
+		if c.Type == "Ready" {
+			f.Ready = f.Ready && c.Status == "True"
+		}
+	}
+	if c := controller(p.Metadata.Owners); c != nil {
+		f.Workload.Name = c.controlled(r.o.Labels)
+	} else {
+		r.add(r.workload(r.o.Labels, r.o.Labels, &p.Spec, "spec"))
+	}
+	r.add(f)
+}
+
+// owner is an owner reference.
+type owner struct {
+	Kind       string `json:"kind"`
+	Name       string `json:"name"`
+	Controller bool   `json:"controller"`
+}
+
+func controller(owners []owner) *owner {
+	for i := range owners {
+		if owners[i].Controller {
+			return &owners[i]
+		}
+	}
+	return nil
+}
+
+// controlled is the workload's name, as a user wrote it: a Deployment's pods name the ReplicaSet between, which is called after the
+// Deployment and the hash of its template.
+func (o *owner) controlled(labels map[string]string) string {
+	if hash := labels["pod-template-hash"]; o.Kind == "ReplicaSet" && hash != "" {
+		return strings.TrimSuffix(o.Name, "-"+hash)
+	}
+	return o.Name
+}

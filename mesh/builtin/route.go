@@ -1,0 +1,181 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package builtin
+
+import (
+	"slices"
+	"strconv"
+
+	listenerv3 "github.com/envoyproxy/go-control-plane/envoy/config/listener/v3"
+	routev3 "github.com/envoyproxy/go-control-plane/envoy/config/route/v3"
+	hcmv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/http_connection_manager/v3"
+	tcpv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/tcp_proxy/v3"
+	"google.golang.org/protobuf/types/known/wrapperspb"
+
+	"github.com/anymesh/anymesh/mesh"
+	"github.com/anymesh/anymesh/model"
+)
+
+const (
+	noHost  = "the built-in mesh routes to Services that it knows: a foreign host is left alone"
+	noPorts = "the Service is not in the input and its ports are not known: nothing is written for it"
+)
+
+// port is the name by which all resources of one service port go: S in the README.
+func port(s *model.Settings, service model.Name, number uint16) string {
+	return s.Host(service) + ":" + strconv.Itoa(int(number))
+}
+
+// route says how clients reach each port of a service.
+func route(r *model.Route, o *mesh.Output) {
+	switch {
+	case r.Service == nil:
+		o.SayAll(r.Intents, model.Unsupported, noHost, "")
+		return
+	case r.Service.Assumed:
+		o.SayAll(r.Intents, model.Unsupported, noPorts, "Add the Services to the input.")
+		return
+	}
+	w := routeWriter{r: r, o: o}
+	for i := range r.Ports {
+		if r.Ports[i].Protocol != model.UDP {
+			w.port(&r.Ports[i])
+		}
+	}
+	w.leave()
+}
+
+type routeWriter struct {
+	r *model.Route
+	o *mesh.Output
+}
+
+func (w *routeWriter) port(p *model.RoutePort) {
+	name := port(w.r.Settings, w.r.Name, p.Number)
+	l := &listenerv3.Listener{Name: name}
+	if p.Protocol.CarriesHTTP() {
+		l.ApiListener = &listenerv3.ApiListener{ApiListener: typed(outbound(name, p.Protocol))}
+		say(w.o, routesKind, w.r.Name.Namespace, name, w.routes(name, p))
+	}
+	if p.Protocol.CarriesBytes() {
+		l.DefaultFilterChain = &listenerv3.FilterChain{Filters: []*listenerv3.Filter{tcpProxy(w.stream(name, p))}}
+	}
+	say(w.o, listenerKind, w.r.Name.Namespace, name, l)
+}
+
+// outbound reads requests and leaves the choice to the route configuration of the same name.
+func outbound(name string, p model.Protocol) *hcmv3.HttpConnectionManager {
+	h := connections(name)
+	if p == model.HTTP2 || p == model.GRPC {
+		h.CodecType = hcmv3.HttpConnectionManager_HTTP2
+	}
+	h.RouteSpecifier = &hcmv3.HttpConnectionManager_Rds{Rds: &hcmv3.Rds{ConfigSource: ads, RouteConfigName: name}}
+	h.HttpFilters = fixed().outboundFilters
+	return h
+}
+
+// routes are the arms in their order; what none of them takes goes to the port's own cluster.
+func (w *routeWriter) routes(name string, p *model.RoutePort) *routev3.RouteConfiguration {
+	list := make([]*routev3.Route, 0, len(p.Arms)+1)
+	for i := range p.Arms {
+		a := &p.Arms[i]
+		ref, do := a.Split.Ref(), &routev3.Route_Route{Route: w.action(p, a)}
+		decides := string(ref.Kind) + "/" + ref.Namespace + "/" + ref.Name.Name
+		if a.Any {
+			list = append(list, &routev3.Route{Name: decides, Match: everything, Action: do})
+			continue
+		}
+		for k := range a.Matches {
+			list = append(list, &routev3.Route{Name: decides, Match: routeMatch(&a.Matches[k]), Action: do})
+		}
+	}
+	if p.Stream() == nil {
+		do := &routev3.RouteAction{ClusterSpecifier: &routev3.RouteAction_Cluster{Cluster: name}, Timeout: never}
+		list = append(list, &routev3.Route{Match: everything, Action: &routev3.Route_Route{Route: do}})
+	}
+	return &routev3.RouteConfiguration{Name: name, VirtualHosts: []*routev3.VirtualHost{{Name: name, Domains: allDomains, Routes: list}}}
+}
+
+func routeMatch(m *model.ArmMatch) *routev3.RouteMatch {
+	out := &routev3.RouteMatch{PathSpecifier: anyPath, Headers: headers(m.Match)}
+	if m.Path != "" {
+		out.PathSpecifier = &routev3.RouteMatch_SafeRegex{SafeRegex: regex(model.PathExpression(m.Path, m.Group.FullPath))}
+	}
+	return out
+}
+
+func (w *routeWriter) action(p *model.RoutePort, a *model.Arm) *routev3.RouteAction {
+	if len(a.Shares) == 1 {
+		name := port(w.r.Settings, a.Shares[0].Service, p.Number)
+		return &routev3.RouteAction{ClusterSpecifier: &routev3.RouteAction_Cluster{Cluster: name}, Timeout: never}
+	}
+	list := make([]*routev3.WeightedCluster_ClusterWeight, 0, len(a.Shares))
+	for i, n := range w.weights(a) {
+		if n > 0 { // one that takes nothing need not even be known
+			name := port(w.r.Settings, a.Shares[i].Service, p.Number)
+			list = append(list, &routev3.WeightedCluster_ClusterWeight{Name: name, Weight: wrapperspb.UInt32(n)})
+		}
+	}
+	return &routev3.RouteAction{ClusterSpecifier: &routev3.RouteAction_WeightedClusters{WeightedClusters: &routev3.WeightedCluster{Clusters: list}}, Timeout: never}
+}
+
+// stream is the way of raw TCP.
+func (w *routeWriter) stream(name string, p *model.RoutePort) *tcpv3.TcpProxy {
+	t := &tcpv3.TcpProxy{StatPrefix: name, ClusterSpecifier: &tcpv3.TcpProxy_Cluster{Cluster: name}}
+	a := p.Stream()
+	switch {
+	case a == nil:
+	case len(a.Shares) == 1:
+		t.ClusterSpecifier = &tcpv3.TcpProxy_Cluster{Cluster: port(w.r.Settings, a.Shares[0].Service, p.Number)}
+	default:
+		list := make([]*tcpv3.TcpProxy_WeightedCluster_ClusterWeight, 0, len(a.Shares))
+		for i, n := range w.weights(a) {
+			if n > 0 {
+				list = append(list, &tcpv3.TcpProxy_WeightedCluster_ClusterWeight{Name: port(w.r.Settings, a.Shares[i].Service, p.Number), Weight: n})
+			}
+		}
+		t.ClusterSpecifier = &tcpv3.TcpProxy_WeightedClusters{WeightedClusters: &tcpv3.TcpProxy_WeightedCluster{Clusters: list}}
+	}
+	return t
+}
+
+func tcpProxy(t *tcpv3.TcpProxy) *listenerv3.Filter {
+	return &listenerv3.Filter{Name: "envoy.filters.network.tcp_proxy", ConfigType: &listenerv3.Filter_TypedConfig{TypedConfig: typed(t)}}
+}
+
+// weights are an arm's as the wire holds them, and what is to be said where they are not quite the same.
+func (w *routeWriter) weights(a *model.Arm) []uint32 {
+	list, exact := weights(a.Shares)
+	if exact {
+		return list
+	}
+	for _, s := range a.Shares {
+		in := model.Intent{Feature: model.SplitWeight, Object: a.Split.Ref(), Path: "spec.backends[" + strconv.Itoa(s.Index) + "].weight"}
+		w.o.Say(in, model.Approximate, "the weights of a split add up to 4294967295 at most: these are scaled down, and a share moves by a billionth", "Write smaller weights.")
+	}
+	return list
+}
+
+// leave says what becomes of splits that stand on UDP ports alone.
+func (w *routeWriter) leave() {
+	var left, carried []*model.Split
+	for i := range w.r.Ports {
+		for k := range w.r.Ports[i].Arms {
+			if s := w.r.Ports[i].Arms[k].Split; w.r.Ports[i].Protocol == model.UDP {
+				left = append(left, s)
+			} else {
+				carried = append(carried, s)
+			}
+		}
+	}
+	for _, s := range left {
+		if slices.Contains(carried, s) {
+			continue
+		}
+		for in := range w.r.Intents {
+			if in.Object == s.Ref() {
+				w.o.Say(in, model.Unsupported, noUDP, "")
+			}
+		}
+	}
+}

@@ -1,0 +1,264 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package istio
+
+import (
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/anymesh/anymesh/model"
+	"github.com/anymesh/anymesh/pattern"
+)
+
+// grant is one permission in Istio's words.
+type grant struct {
+	of      *model.Grant
+	rules   []rule
+	intents []model.Intent // that the rules carry
+}
+
+// grant says a permission as far as Istio can: every part that is left out leaves less.
+func (w *accessWriter) grant(g *model.Grant) grant {
+	out := grant{of: g}
+	callers := w.callers(g, &out)
+	if len(callers) == 0 {
+		return out
+	}
+	by := []from{{source{Principals: callers}}}
+	if !g.Stream.Empty() {
+		r := rule{From: by}
+		if ports := numbers(g.Stream); len(ports) > 0 {
+			r.To = []to{{operation{Ports: ports}}}
+		}
+		out.rules = append(out.rules, r)
+	}
+	if !g.HTTPPorts.Empty() {
+		w.requests(g, by, &out)
+	}
+	if len(out.rules) == 0 {
+		out.intents = nil
+		return out
+	}
+	w.ports(&out)
+	return out
+}
+
+// callers are the principals of the sources that Istio can tell.
+//
+// A principal names the trust domain; Istio's shorter serviceAccounts would admit the account of that name in any trust domain that
+// the mesh trusts.
+func (w *accessWriter) callers(g *model.Grant, out *grant) []string {
+	var list []string
+	why := map[model.Intent]string{}
+	for i := range g.Sources {
+		s := &g.Sources[i]
+		id, in := s.SPIFFE, s.Intent(g)
+		switch {
+		case s.Pods != nil:
+			continue // as claimed
+		case id == "":
+			id = s.Identity.SPIFFE(w.a.Settings.TrustDomain)
+		case strings.HasPrefix(id, "spiffe://cluster.local/") && w.a.Settings.TrustDomain != "cluster.local":
+			why[in] = "Istio takes the trust domain cluster.local for its own, which is " + w.a.Settings.TrustDomain + ": " + id + " is left out"
+			continue
+		case strings.Contains(id, "*"):
+			why[in] = "Istio takes * for any text: " + id + " is left out"
+			continue
+		}
+		list = append(list, strings.TrimPrefix(id, "spiffe://"))
+		out.intents = append(out.intents, in)
+	}
+	for in, text := range why {
+		level := model.Unsupported
+		if slices.Contains(out.intents, in) {
+			level = model.Approximate // it names others too
+		}
+		w.o.Say(in, level, text, "")
+	}
+	return list
+}
+
+// requests says the matches of a permission. Those with conditions on headers need a rule of their own each, since Istio ties such
+// conditions to the rule.
+func (w *accessWriter) requests(g *model.Grant, by []from, out *grant) {
+	shared := rule{From: by}
+	for i := range g.HTTP {
+		m := &g.HTTP[i]
+		p := permit{ports: numbers(g.HTTPPorts)}
+		if why := p.read(m); why != "" {
+			w.o.SayAll(m.Intents, model.Unsupported, why+": the match is left out and stays refused", p.hint)
+			continue
+		}
+		if p.narrow {
+			in := model.Intent{Feature: model.AccessPath, Object: m.Group.Ref(), Path: fmt.Sprintf("spec.matches[%d].pathRegex", m.Index)}
+			w.o.Say(in, model.Approximate, "Istio's path templates take segments of the letters that URLs hold unencoded, and end where a segment ends: other paths stay refused", "")
+		}
+		for in := range m.Intents {
+			out.intents = append(out.intents, in)
+		}
+		if len(p.when) > 0 {
+			out.rules = append(out.rules, rule{From: by, To: []to{{p.operation()}}, When: p.when})
+			continue
+		}
+		shared.To = append(shared.To, to{p.operation()})
+	}
+	if len(shared.To) > 0 {
+		out.rules = append(out.rules, shared)
+	}
+}
+
+// ports marks the wishes that hold for a permission as a whole.
+func (w *accessWriter) ports(out *grant) {
+	g := out.of
+	ref := g.Permission.Ref()
+	for in := range w.a.Intents {
+		switch in.Feature {
+		case model.AccessSubset, model.AccessStream:
+			if in.Object == ref {
+				out.intents = append(out.intents, in)
+			}
+		case model.AccessPort:
+			carried := in.Object == ref
+			for _, c := range g.Carriers {
+				carried = carried || in.Object == c
+			}
+			if carried {
+				out.intents = append(out.intents, in)
+			}
+		}
+	}
+}
+
+// numbers writes ports as Istio does; none where any port will do.
+func numbers(p model.Ports) []string {
+	if p.Any {
+		return nil
+	}
+	out := make([]string, len(p.List))
+	for i, n := range p.List {
+		out[i] = strconv.Itoa(int(n))
+	}
+	return out
+}
+
+// permit is one match in Istio's words.
+type permit struct {
+	methods, paths, ports []string
+	when                  []condition
+	narrow                bool   // not all paths are said
+	hint                  string // why not
+}
+
+// operation always speaks of HTTP: one that spoke of ports alone would let raw TCP through too.
+func (p *permit) operation() operation {
+	o := operation{Ports: p.ports, Methods: p.methods, Paths: p.paths}
+	if len(o.Methods) == 0 && len(o.Paths) == 0 {
+		o.Methods = []string{"*"}
+	}
+	return o
+}
+
+// read says a match, or why it cannot.
+func (p *permit) read(m *model.GrantMatch) (why string) {
+	for _, name := range m.Methods {
+		if strings.Contains(name, "*") {
+			return "Istio takes * for any text, and the method " + name + " has one"
+		}
+	}
+	p.methods = m.Methods
+	if why = p.path(pattern.Path(m.Path, m.Group.FullPath), m.Path); why != "" {
+		return why
+	}
+	for i := range m.Headers {
+		h := &m.Headers[i]
+		c := condition{Key: "request.headers[" + key(h) + "]"}
+		for _, v := range pattern.Value(h.Value).Alternatives() {
+			text, ok := wildcard(v)
+			if !ok {
+				p.hint = "Write it as a whole text, a beginning followed by .*, an end after .*, or several of these with |."
+				return fmt.Sprintf("Istio permits by header without expressions, and %s: %q is one", h.Name, h.Value)
+			}
+			c.Values = append(c.Values, text)
+		}
+		p.when = append(p.when, c)
+	}
+	return ""
+}
+
+func (p *permit) path(all pattern.Pattern, written string) (why string) {
+	if all.Class == pattern.Any {
+		return ""
+	}
+	for _, a := range all.Alternatives() {
+		if a.Class == pattern.Template {
+			p.narrow = true
+			if list := templates(a.Segments); list != nil {
+				p.paths = append(p.paths, list...)
+				continue
+			}
+		} else if text, ok := wildcard(a); ok && !strings.ContainsAny(text, "{}") {
+			p.paths = append(p.paths, text)
+			continue
+		}
+		p.hint = "Write it as a path, a beginning, an end after .*, or whole segments as [^/]+, or several of these with |."
+		return fmt.Sprintf("Istio permits by path without expressions, and %q is one", written)
+	}
+	return ""
+}
+
+// wildcard writes a pattern with the one * that Istio knows, at the beginning or at the end.
+func wildcard(p pattern.Pattern) (string, bool) {
+	ok := p.Text != "" && !strings.Contains(p.Text, "*") // Istio refuses the empty text
+	switch p.Class {
+	case pattern.Any:
+		return "*", true
+	case pattern.Exact:
+		return p.Text, ok
+	case pattern.Prefix:
+		return p.Text + "*", ok
+	case pattern.Suffix:
+		return "*" + p.Text, ok
+	}
+	return "", false
+}
+
+// templates writes a path template as Istio's, whose {*} is one segment and whose {**} is any number of them and the last to be open. It
+// never says more than was meant, and may say less; nil where it could say nothing near.
+func templates(segments []pattern.Segment) []string {
+	var b strings.Builder
+	open := false // {**} was written
+	for i, s := range segments {
+		last := i == len(segments)-1
+		b.WriteByte('/')
+		switch {
+		case (s.Kind == pattern.Literal || s.Kind == pattern.Begins) && plain(s.Text):
+			b.WriteString(s.Text)
+			if s.Kind == pattern.Begins && !open {
+				return []string{b.String(), b.String() + "/{**}"}
+			}
+		case (s.Kind == pattern.One || s.Kind == pattern.Maybe) && !open:
+			b.WriteString("{*}")
+		case s.Kind == pattern.Rest && !open:
+			b.WriteString("{**}")
+			open = true
+		default:
+			return nil
+		}
+		if last {
+			return []string{b.String()}
+		}
+	}
+	return nil
+}
+
+// plain says whether a text is a segment that Istio takes beside {*}: the letters of a path segment (RFC 3986), without *.
+func plain(text string) bool {
+	for _, r := range text {
+		if (r < 'a' || r > 'z') && (r < 'A' || r > 'Z') && (r < '0' || r > '9') && !strings.ContainsRune("-._~%!$&'()+,;:@=", r) {
+			return false
+		}
+	}
+	return text != ""
+}

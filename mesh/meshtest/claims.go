@@ -1,0 +1,182 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package meshtest
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"io"
+	"maps"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+
+	"go.yaml.in/yaml/v3"
+
+	"github.com/anymesh/anymesh/mesh"
+	"github.com/anymesh/anymesh/model"
+	"github.com/anymesh/anymesh/store"
+)
+
+// Claims changes every wish of every case in turn, in its own text. One that the driver says it grants must change what the unit that asks
+// becomes; one that it says it cannot grant must not.
+func Claims(d *mesh.Driver, cases []Case) (problems []string) {
+	for _, c := range cases {
+		w, _ := c.World()
+		base := translate(d, w)
+		for _, u := range slices.SortedFunc(maps.Keys(base.outputs), store.Unit.Compare) {
+			o := base.outputs[u]
+			for _, f := range append(o.Granted(), o.Findings...) {
+				if p := claim(d, &c, u, o, f); p != "" {
+					problems = append(problems, p)
+				}
+			}
+		}
+	}
+	return problems
+}
+
+// claim changes one wish of one unit.
+func claim(d *mesh.Driver, c *Case, u store.Unit, before *mesh.Output, f model.Finding) string {
+	text, ok := bump(c.Text, model.Intent{Feature: f.Feature, Object: f.Object, Path: f.Path})
+	if !f.Wish || !ok {
+		return ""
+	}
+	w, _ := (&Case{Name: c.Name, Text: text}).World()
+	after, _ := one(d, w, u)
+	switch same := objects(before) == objects(after); {
+	case same && f.Level < model.Unsupported:
+		return fmt.Sprintf("case %s: %s says that %s of %s %s is %s, yet its output does not depend on it", c.Name, d.Name, f.Feature, f.Object, f.Path, f.Level)
+	case !same && f.Level == model.Unsupported:
+		return fmt.Sprintf("case %s: %s says that %s of %s %s is unsupported, yet its output depends on it", c.Name, d.Name, f.Feature, f.Object, f.Path)
+	}
+	return ""
+}
+
+func objects(o *mesh.Output) string {
+	var b strings.Builder
+	for i := range o.Objects {
+		text, err := json.Marshal(&o.Objects[i])
+		if err != nil {
+			panic(err)
+		}
+		b.Write(text)
+		b.WriteByte('\n')
+	}
+	return b.String()
+}
+
+// bump changes the text where an intent was written; false where that place has no one meaning to change (what is wished there is a
+// relation between objects, which the safe and meaning suites look at).
+func bump(text []byte, in model.Intent) ([]byte, bool) {
+	if in.Feature == model.AccessSubset || in.Feature == model.AccessClosed {
+		return nil, false
+	}
+	var out bytes.Buffer
+	enc, dec := yaml.NewEncoder(&out), yaml.NewDecoder(bytes.NewReader(text))
+	if line, _, _ := bytes.Cut(text, []byte("\n")); bytes.HasPrefix(line, []byte(settingsComment)) {
+		fmt.Fprintf(&out, "%s\n", line)
+	}
+	found := false
+	for {
+		var doc map[string]any
+		if err := dec.Decode(&doc); err == io.EOF {
+			break
+		} else if err != nil {
+			panic(err)
+		}
+		if is(doc, in.Object) {
+			found = change(doc, steps(in.Path)) || found
+		}
+		if err := enc.Encode(doc); err != nil {
+			panic(err)
+		}
+	}
+	return out.Bytes(), found
+}
+
+func is(doc map[string]any, r model.Ref) bool {
+	meta, _ := doc["metadata"].(map[string]any)
+	ns, _ := meta["namespace"].(string)
+	if ns == "" {
+		ns = "default"
+	}
+	return doc["kind"] == string(r.Kind) && meta["name"] == r.Name.Name && ns == r.Namespace
+}
+
+var step = regexp.MustCompile(`[^.\[\]]+`)
+
+func steps(path string) []string { return step.FindAllString(path, -1) }
+
+// change walks to the place and changes what stands there by its kind.
+func change(at any, path []string) bool {
+	if len(path) > 1 {
+		switch v := at.(type) {
+		case map[string]any:
+			if path[0] == "headers" {
+				return header(v["headers"], path[1])
+			}
+			return change(v[path[0]], path[1:])
+		case []any:
+			i, err := strconv.Atoi(path[0])
+			return err == nil && i < len(v) && change(v[i], path[1:])
+		}
+		return false
+	}
+	switch v := at.(type) {
+	case map[string]any:
+		return set(v, path[0])
+	case []any: // the element itself: an object with a name
+		if i, err := strconv.Atoi(path[0]); err == nil && i < len(v) {
+			if m, ok := v[i].(map[string]any); ok {
+				return set(m, "name")
+			}
+		}
+	}
+	return false
+}
+
+func set(m map[string]any, key string) bool {
+	switch v := m[key].(type) {
+	case int:
+		m[key] = v + 1
+	case string:
+		m[key] = v + "x"
+	case []any:
+		switch {
+		case key == "methods":
+			m[key] = []any{"PURGE"}
+		case key == "ports":
+			m[key] = append([]any{7001}, v[min(1, len(v)):]...)
+		case key == "matches":
+			delete(m, key)
+		default:
+			return false
+		}
+	default:
+		return false
+	}
+	return true
+}
+
+// header changes a header's expression, in either of the two shapes.
+func header(at any, name string) bool {
+	switch v := at.(type) {
+	case map[string]any:
+		for k, old := range v {
+			if strings.EqualFold(k, name) {
+				v[k] = fmt.Sprint(old) + "x"
+				return true
+			}
+		}
+	case []any:
+		for _, e := range v {
+			if header(e, name) {
+				return true
+			}
+		}
+	}
+	return false
+}

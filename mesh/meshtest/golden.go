@@ -1,0 +1,68 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package meshtest
+
+import (
+	"bytes"
+	"fmt"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/anymesh/anymesh/engine"
+	"github.com/anymesh/anymesh/mesh"
+	"github.com/anymesh/anymesh/model"
+	"github.com/anymesh/anymesh/object"
+)
+
+// goldens compares what a driver says of each case, objects and report in one file, with what was read and found good before.
+func goldens(t *testing.T, d *mesh.Driver, cases []Case) {
+	for _, c := range cases {
+		t.Run(c.Name, func(t *testing.T) {
+			got, path := golden(d, &c), filepath.Join("testdata", "cases", c.Name+".golden")
+			if *update {
+				if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+					t.Fatal(err)
+				}
+				if err := os.WriteFile(path, got, 0o644); err != nil {
+					t.Fatal(err)
+				}
+				return
+			}
+			want, err := os.ReadFile(path)
+			if err != nil {
+				t.Fatalf("%v; run the test with -update and read what it writes", err)
+			}
+			if !bytes.Equal(got, want) {
+				t.Errorf("%s differs; run the test with -update and read the difference. Got:\n%s", path, got)
+			}
+		})
+	}
+}
+
+// golden is the text of a golden: the report in comments, then the objects.
+func golden(d *mesh.Driver, c *Case) []byte {
+	s, findings := c.World()
+	t := translate(d, s)
+	findings = append(findings, t.faults...)
+	for _, list := range t.findings {
+		findings = append(findings, list...)
+	}
+	var b bytes.Buffer
+	for _, f := range engine.Sort(findings) {
+		fmt.Fprintf(&b, "# %s\n", line(f))
+	}
+	for i := range t.objects {
+		b.WriteString("---\n")
+		b.Write(object.AppendYAML(nil, &t.objects[i]))
+	}
+	return b.Bytes()
+}
+
+func line(f model.Finding) string {
+	out := fmt.Sprintf("%s %s %s %s", f.Level, f.Code, f.Object, f.Path)
+	if f.Wish {
+		out += " (" + f.Feature.String() + ")"
+	}
+	return out + ": " + f.Message
+}

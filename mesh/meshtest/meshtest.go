@@ -1,0 +1,174 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package meshtest is the conformance story that every driver passes. A driver's own test calls [Run] in one line.
+//
+// The suites ask, in this order: what does the driver say of every case of the corpus (cases: goldens that a person reads); does what
+// it claims reach its output, and nothing else (claims); does it ever allow more than was permitted (safe); does it
+// mean what the evaluator means, in the mesh's own terms (meaning); does it read back what it wrote (round trip); does the mesh's own
+// schema accept it (schema). Each suite is a function that returns the problems it found, so that the suites are tested
+// themselves with faults put in on purpose.
+package meshtest
+
+import (
+	"flag"
+	"os"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/anymesh/anymesh/file"
+	"github.com/anymesh/anymesh/mesh"
+	"github.com/anymesh/anymesh/model"
+	"github.com/anymesh/anymesh/store"
+)
+
+var update = flag.Bool("update", false, "write the goldens anew; then read the difference")
+
+// Judge reads native objects as the mesh would. It is written from the mesh's documents, and shares no code with the driver.
+type Judge struct {
+	// Route says which part of such requests goes where, by "namespace/service:port". The parts make 1.
+	Route func(objs []mesh.Object, w model.World, q *model.Request) (map[string]float64, error)
+	// Admit says whether a workload's proxy lets a request through to one of its ports.
+	Admit func(objs []mesh.Object, w model.World, wl *model.Workload, port uint16, q *model.Request) bool
+}
+
+// Subject is a driver under test.
+type Subject struct {
+	Driver *mesh.Driver
+	Judge  Judge
+	CRDs   []string // files with the mesh's own schemas, beside the checkout: see Shared
+}
+
+// Run asks everything of a driver.
+func Run(t *testing.T, s Subject) {
+	cases := Cases(t)
+	t.Run("cases", func(t *testing.T) { goldens(t, s.Driver, cases) })
+	report := func(name string, suite func() []string) {
+		t.Run(name, func(t *testing.T) {
+			for _, p := range suite() {
+				t.Error(p)
+			}
+		})
+	}
+	report("claims", func() []string { return Claims(s.Driver, cases) })
+	report("safe", func() []string { return Safe(s, Worlds(cases)) })
+	report("meaning", func() []string { return Meaning(s, Worlds(cases)) })
+	if s.Driver.Import != nil {
+		report("roundtrip", func() []string { return RoundTrip(s.Driver, Worlds(cases)) })
+	}
+	t.Run("schema", func(t *testing.T) { schema(t, s, cases) })
+}
+
+// Case is one input of the corpus.
+type Case struct {
+	Name string // of the file
+	Text []byte
+}
+
+// Cases reads the corpus, testdata/cases at the root of the module.
+func Cases(t testing.TB) []Case {
+	t.Helper()
+	paths, err := filepath.Glob(filepath.Join(root(), "testdata", "cases", "*.yaml"))
+	if err != nil || len(paths) == 0 {
+		t.Fatalf("no cases in %s: %v", root(), err)
+	}
+	var out []Case
+	for _, p := range paths {
+		text, err := os.ReadFile(p)
+		if err != nil {
+			t.Fatal(err)
+		}
+		out = append(out, Case{strings.TrimSuffix(filepath.Base(p), ".yaml"), text})
+	}
+	return out
+}
+
+// Shared is a file or folder of the data that stands beside a checkout, for tests alone; ok is false where it is missing.
+func Shared(elem ...string) (path string, ok bool) {
+	path = filepath.Join(append([]string{filepath.Dir(root()), "shared"}, elem...)...)
+	_, err := os.Stat(path)
+	return path, err == nil
+}
+
+// root is the folder of the module.
+func root() string {
+	_, here, _, _ := runtime.Caller(0)
+	return filepath.Dir(filepath.Dir(filepath.Dir(here)))
+}
+
+// settingsComment is how a case sets what no object says: a first line `# settings: access=deny`.
+const settingsComment = "# settings:"
+
+// World reads the case into a store of its own.
+func (c *Case) World() (*store.Store, []model.Finding) {
+	in := file.Parse(c.Name+".yaml", c.Text, file.Options{})
+	s := store.New()
+	s.Set(store.Event{Object: model.Ref{Kind: model.KindSettings}, Facts: []model.Fact{c.settings()}})
+	findings := slices.Clone(in.Findings)
+	for _, e := range in.Events {
+		s.Set(e)
+		findings = append(findings, e.Findings...)
+	}
+	return s, findings
+}
+
+func (c *Case) settings() *model.Settings {
+	out := model.Defaults()
+	line, _, _ := strings.Cut(string(c.Text), "\n")
+	text, ok := strings.CutPrefix(line, settingsComment)
+	if !ok {
+		return out
+	}
+	for _, f := range strings.Fields(text) {
+		switch f {
+		case "access=deny":
+			out.Access = model.AccessDeny
+		case "access=allow":
+			out.Access = model.AccessAllow
+		case "cross-namespace":
+			out.CrossNamespace = true
+		default:
+			panic("case " + c.Name + ": no such setting: " + f)
+		}
+	}
+	return out
+}
+
+// translated is all that a driver says of a world.
+type translated struct {
+	objects  []mesh.Object
+	faults   []model.Finding
+	findings map[store.Unit][]model.Finding // of the driver
+	outputs  map[store.Unit]*mesh.Output
+}
+
+func translate(d *mesh.Driver, s *store.Store) *translated {
+	t := &translated{findings: map[store.Unit][]model.Finding{}, outputs: map[store.Unit]*mesh.Output{}}
+	units := slices.SortedFunc(s.Units, store.Unit.Compare)
+	for _, u := range slices.Compact(units) {
+		o, faults := one(d, s, u)
+		t.objects = append(t.objects, o.Objects...)
+		t.faults = append(t.faults, faults...)
+		t.outputs[u] = o
+		if len(o.Findings) > 0 {
+			t.findings[u] = o.Findings
+		}
+	}
+	return t
+}
+
+func one(d *mesh.Driver, s *store.Store, u store.Unit) (*mesh.Output, []model.Finding) {
+	switch u.Kind {
+	case store.UnitRoute:
+		r, faults := model.JoinRoute(s, u.Name)
+		return d.Routes(r), faults
+	case store.UnitAccess:
+		a, faults := model.JoinAccess(s, model.Identity{Namespace: u.Name.Namespace, ServiceAccount: u.Name.Name})
+		return d.Accesses(a), faults
+	case store.UnitEndpoints:
+		return d.Addresses(model.JoinEndpoints(s, u.Name)), nil
+	}
+	return d.Globals(s.Settings()), nil
+}

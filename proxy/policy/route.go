@@ -1,0 +1,193 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package policy
+
+import (
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"time"
+
+	routev3 "github.com/envoyproxy/go-control-plane/envoy/config/route/v3"
+	"google.golang.org/protobuf/types/known/wrapperspb"
+)
+
+// Routes is a compiled RouteConfiguration.
+type Routes struct {
+	Name  string
+	rules []rule
+}
+
+type rule struct {
+	name    string
+	match   cond
+	shares  Shares
+	timeout time.Duration
+}
+
+// Decision says where one request goes.
+type Decision struct {
+	Cluster string
+	Route   string        // the object that decided, as kind/namespace/name; empty for the root service's own
+	Timeout time.Duration // zero: none said
+}
+
+// Route decides. The first rule that matches wins; a split is drawn anew for each call. False: no rule matches.
+func (r *Routes) Route(q *Request) (Decision, bool) {
+	for i := range r.rules {
+		if u := &r.rules[i]; u.match(q) {
+			return Decision{u.shares.Pick(), u.name, u.timeout}, true
+		}
+	}
+	return Decision{}, false
+}
+
+// Clusters lists every cluster that the routes name, sorted.
+func (r *Routes) Clusters() []string {
+	var out []string
+	for _, u := range r.rules {
+		out = append(out, u.shares.names...)
+	}
+	slices.Sort(out)
+	return slices.Compact(out)
+}
+
+// Shares is a weighted choice of clusters.
+type Shares struct {
+	names []string
+	until []uint64 // running sums of the weights
+}
+
+// Pick draws one.
+func (s *Shares) Pick() string {
+	if len(s.names) == 1 {
+		return s.names[0]
+	}
+	n := rand.Uint64N(s.until[len(s.until)-1])
+	for i, u := range s.until {
+		if n < u {
+			return s.names[i]
+		}
+	}
+	panic("policy: a draw beyond the sum of the weights")
+}
+
+func (s *Shares) add(name string, weight *wrapperspb.UInt32Value) error {
+	if name == "" {
+		return errors.New("weighted cluster without a name")
+	}
+	if weight.GetValue() == 0 {
+		return nil // takes nothing, so it needs no warming either
+	}
+	var sum uint64
+	if n := len(s.until); n > 0 {
+		sum = s.until[n-1]
+	}
+	s.names = append(s.names, name)
+	s.until = append(s.until, sum+uint64(weight.GetValue()))
+	return nil
+}
+
+func (s *Shares) check() error {
+	if len(s.names) == 0 {
+		return errors.New("no cluster has a weight above zero")
+	}
+	return nil
+}
+
+func one(cluster string) (Shares, error) {
+	if cluster == "" {
+		return Shares{}, errors.New("no cluster is named")
+	}
+	return Shares{names: []string{cluster}, until: []uint64{1}}, nil
+}
+
+// Routes compiles a RouteConfiguration: one virtual host for "*", routes in order.
+func (c *Compiler) Routes(m *routev3.RouteConfiguration) (*Routes, error) {
+	if err := only(m, "name virtual_hosts validate_clusters"); err != nil {
+		return nil, err
+	}
+	if len(m.VirtualHosts) != 1 || !slices.Equal(m.VirtualHosts[0].Domains, []string{"*"}) {
+		return nil, errors.New(`RouteConfiguration: understood is exactly one virtual host with domains ["*"]`)
+	}
+	v := m.VirtualHosts[0]
+	if err := only(v, "name domains routes"); err != nil {
+		return nil, err
+	}
+	out := &Routes{Name: m.Name}
+	for i, r := range v.Routes {
+		u, err := c.rule(r)
+		if err != nil {
+			return nil, fmt.Errorf("route %d %q: %w", i, r.Name, err)
+		}
+		out.rules = append(out.rules, u)
+	}
+	return out, nil
+}
+
+func (c *Compiler) rule(m *routev3.Route) (rule, error) {
+	var u rule
+	a := m.GetRoute()
+	if a == nil || m.Match == nil {
+		return u, errors.New("a match and a route action are needed")
+	}
+	err := first(only(m, "name match route metadata stat_prefix"),
+		only(a, "cluster weighted_clusters timeout upgrade_configs"))
+	if err != nil {
+		return u, err
+	}
+	u.name, u.timeout = m.Name, a.Timeout.AsDuration()
+	if u.match, err = c.routeMatch(m.Match); err != nil {
+		return u, err
+	}
+	switch s := a.ClusterSpecifier.(type) {
+	case *routev3.RouteAction_Cluster:
+		u.shares, err = one(s.Cluster)
+		return u, err
+	case *routev3.RouteAction_WeightedClusters:
+		// total_weight is an old hint; the sum is what counts.
+		if err := only(s.WeightedClusters, "clusters total_weight"); err != nil {
+			return u, err
+		}
+		for _, w := range s.WeightedClusters.Clusters {
+			if err := first(only(w, "name weight"), u.shares.add(w.Name, w.Weight)); err != nil {
+				return u, err
+			}
+		}
+		return u, u.shares.check()
+	}
+	return u, errors.New("no cluster is named")
+}
+
+func (c *Compiler) routeMatch(m *routev3.RouteMatch) (cond, error) {
+	if err := only(m, "prefix path safe_regex headers case_sensitive"); err != nil {
+		return nil, err
+	}
+	if m.CaseSensitive != nil && !m.CaseSensitive.Value {
+		return nil, errors.New("RouteMatch: case_sensitive false is not understood")
+	}
+	cs, err := c.headers(m.Headers)
+	if err != nil {
+		return nil, err
+	}
+	switch p := m.PathSpecifier.(type) {
+	case *routev3.RouteMatch_Prefix:
+		if p.Prefix == "" {
+			break // everything; also the "*" of OPTIONS, which "/" does not take
+		}
+		cs = append(cs, func(r *Request) bool { return strings.HasPrefix(r.Path, p.Prefix) })
+	case *routev3.RouteMatch_Path:
+		cs = append(cs, func(r *Request) bool { return r.Path == p.Path })
+	case *routev3.RouteMatch_SafeRegex:
+		re, err := c.regex(p.SafeRegex)
+		if err != nil {
+			return nil, err
+		}
+		cs = append(cs, func(r *Request) bool { return re(r.Path) })
+	default:
+		return nil, errors.New("RouteMatch without a path condition")
+	}
+	return all(cs), nil
+}

@@ -1,0 +1,271 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package proxy
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/netip"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
+	"github.com/spiffe/go-spiffe/v2/bundle/x509bundle"
+	"github.com/spiffe/go-spiffe/v2/svid/x509svid"
+	"google.golang.org/grpc"
+
+	"github.com/anymesh/anymesh/proxy/ads"
+	"github.com/anymesh/anymesh/proxy/policy"
+	"github.com/anymesh/anymesh/proxy/state"
+	"github.com/anymesh/anymesh/proxy/stats"
+	"github.com/anymesh/anymesh/proxy/upstream"
+	"github.com/anymesh/anymesh/proxy/wire"
+)
+
+// DefaultInboundPort is where the proxies of a mesh expect each other.
+const DefaultInboundPort = 15006
+
+// sweepPeriod is how often unused names are dropped and connections with an outdated certificate renewed.
+const sweepPeriod = 30 * time.Second
+
+// Node is the workload that a proxy stands beside.
+type Node struct {
+	Namespace, Workload, Pod string
+	IP                       netip.Addr // the workload's address: the proxy listens there and finds the process there
+	ClusterDomain            string     // empty: cluster.local
+}
+
+// Config of a Proxy.
+type Config struct {
+	Node    Node
+	ADS     *grpc.ClientConn  // to the control plane
+	SVID    x509svid.Source   // the workload's own certificate
+	Bundles x509bundle.Source // roots by trust domain
+	// OutboundPort takes the workload's requests; 0 picks a free one.
+	OutboundPort uint16
+	// InboundPort takes mTLS, and is where peers are dialled in direct mode; 0 means DefaultInboundPort.
+	InboundPort uint16
+	// Direct: nothing intercepts; proxies dial each other and name the destination port in the TLS server name.
+	Direct bool
+	// OriginalDst tells where an intercepted connection wanted to go. Nil: the connection's own local address, which is
+	// right for TPROXY. Not used in direct mode.
+	OriginalDst func(net.Conn) (netip.AddrPort, error)
+	// Deadline bounds a request where its route says nothing; 0: none.
+	Deadline time.Duration
+	Wait     time.Duration // for the control plane's answer about a new name; 0: 2 s
+	Drain    time.Duration // for what is under way when Run's context ends; 0: 5 s
+	Logger   *slog.Logger  // nil: silence
+	Stats    *stats.Stats  // nil: counted nowhere else
+	Access   func(Access)  // called after each request and connection; nil: nobody listens
+}
+
+// Proxy is one running proxy.
+type Proxy struct {
+	cfg      Config
+	log      *slog.Logger
+	book     *state.Book
+	feed     *ads.Client
+	inbound  atomic.Pointer[policy.Inbound]
+	admitted chan struct{} // closed when the first inbound policy is in force
+	once     sync.Once
+	ready    chan struct{}
+
+	outListener   net.Listener
+	out, in       *http.Server
+	tunnels       *wire.Handoff // connections out of CONNECT that turned out to speak HTTP
+	greeted       *wire.Handoff // inbound connections after their handshake
+	local1, local *http.Transport
+
+	mu      sync.Mutex
+	conns   map[*inConn]struct{}
+	work    sync.WaitGroup // connections of bytes
+	closing bool           // work takes nothing new
+	self    atomic.Pointer[string]
+}
+
+// New prepares a Proxy and opens its outbound port. Run makes it work.
+func New(cfg Config) (*Proxy, error) {
+	n := &cfg.Node
+	if n.Namespace == "" || n.Workload == "" || !n.IP.IsValid() {
+		return nil, errors.New("proxy: the node needs a namespace, a workload and an IP address")
+	}
+	if cfg.ADS == nil || cfg.SVID == nil || cfg.Bundles == nil {
+		return nil, errors.New("proxy: ADS, SVID and Bundles are needed")
+	}
+	n.ClusterDomain = cmp.Or(n.ClusterDomain, "cluster.local")
+	cfg.InboundPort = cmp.Or(cfg.InboundPort, DefaultInboundPort)
+	cfg.Wait = cmp.Or(cfg.Wait, 2*time.Second)
+	cfg.Drain = cmp.Or(cfg.Drain, 5*time.Second)
+	cfg.Logger = cmp.Or(cfg.Logger, slog.New(slog.DiscardHandler))
+	cfg.Stats = cmp.Or(cfg.Stats, stats.New())
+	l, err := net.Listen("tcp", netip.AddrPortFrom(n.IP, cfg.OutboundPort).String())
+	if err != nil {
+		return nil, fmt.Errorf("proxy: outbound listener of %s/%s: %w", n.Namespace, n.Workload, err)
+	}
+	p := &Proxy{
+		cfg: cfg, log: cfg.Logger.With("workload", n.Namespace+"/"+n.Workload, "pod", n.Pod),
+		admitted: make(chan struct{}), ready: make(chan struct{}), conns: map[*inConn]struct{}{},
+		outListener: &wire.Near{Listener: l, Own: n.IP}, tunnels: wire.NewHandoff(l.Addr()), greeted: wire.NewHandoff(l.Addr()),
+	}
+	p.assemble()
+	return p, nil
+}
+
+func (p *Proxy) assemble() {
+	n := p.cfg.Node
+	dial := &upstream.Dialer{SVID: p.cfg.SVID, Bundles: p.cfg.Bundles, Direct: p.cfg.Direct,
+		InboundPort: p.cfg.InboundPort, Timeout: 5 * time.Second, LocalIP: n.IP}
+	p.book = state.New(state.Options{
+		Inbound: "inbound/" + n.Namespace + "/" + n.Workload,
+		Wait:    p.cfg.Wait,
+		Backend: func(name string) *upstream.Backend { return upstream.New(name, dial) },
+		Admit:   p.admit,
+	})
+	p.feed = ads.New(p.cfg.ADS, &corev3.Node{
+		Id:                   n.Namespace + "/" + n.Workload + "/" + n.Pod,
+		Cluster:              n.Namespace + "/" + n.Workload,
+		UserAgentName:        "anymesh",
+		UserAgentVersionType: &corev3.Node_UserAgentVersion{UserAgentVersion: "1"},
+	}, p.book, p.log)
+	p.book.Start(p.feed)
+
+	errlog := slog.NewLogLogger(p.log.Handler(), slog.LevelDebug)
+	p.out = server(p.serveOutbound)
+	p.out.ErrorLog = errlog
+	p.out.Protocols.SetUnencryptedHTTP2(true)
+	p.out.ConnContext = tunnelContext
+	p.in = server(p.serveInbound)
+	p.in.ErrorLog = errlog
+	p.in.Protocols.SetHTTP2(true)
+	p.in.ConnContext = inConnContext
+
+	p.local1, p.local = &http.Transport{}, &http.Transport{}
+	for _, t := range []*http.Transport{p.local1, p.local} {
+		upstream.Tune(t)
+		t.DialContext = (&net.Dialer{Timeout: 5 * time.Second}).DialContext
+	}
+	p.local1.Protocols.SetHTTP1(true)
+	p.local.Protocols.SetUnencryptedHTTP2(true)
+}
+
+func server(h http.HandlerFunc) *http.Server {
+	s := &http.Server{
+		Handler:           h,
+		Protocols:         new(http.Protocols),
+		ReadHeaderTimeout: time.Minute,
+		IdleTimeout:       5 * time.Minute, // longer than pooled connections are kept by the callers
+		HTTP2:             &http.HTTP2Config{MaxConcurrentStreams: 1000},
+	}
+	s.Protocols.SetHTTP1(true)
+	return s
+}
+
+// Ready is closed when the inbound side admits what it should and the outbound side takes requests.
+func (p *Proxy) Ready() <-chan struct{} { return p.ready }
+
+// OutboundAddr is where the workload sends its requests.
+func (p *Proxy) OutboundAddr() netip.AddrPort {
+	return p.outListener.Addr().(*net.TCPAddr).AddrPort()
+}
+
+// Run works until ctx ends, then lets what is under way finish for at most Config.Drain. The error is nil after an
+// orderly end.
+func (p *Proxy) Run(ctx context.Context) error {
+	// The control plane stays connected while the proxy drains: a revocation must reach the last request too.
+	bg, stop := context.WithCancel(context.WithoutCancel(ctx))
+	defer stop()
+	var all sync.WaitGroup
+	defer all.Wait()
+	defer stop()
+	failed := make(chan error, 4)
+	start := func(f func() error) {
+		all.Go(func() {
+			if err := f(); err != nil && !errors.Is(err, http.ErrServerClosed) && bg.Err() == nil {
+				failed <- err
+			}
+		})
+	}
+	start(func() error { return p.feed.Run(bg) })
+	all.Go(func() { p.book.Sweep(bg, sweepPeriod) })
+	start(func() error { return p.out.Serve(p.outListener) })
+	start(func() error { return p.out.Serve(p.tunnels) })
+	start(func() error { return p.in.Serve(p.greeted) })
+	defer p.halt()
+
+	var in net.Listener
+	var err error
+	admitted := p.admitted
+	for {
+		select {
+		case <-ctx.Done():
+		case err = <-failed:
+		case <-admitted:
+			// Only now: until somebody says who may come in, the port is closed.
+			admitted = nil
+			in, err = net.Listen("tcp", netip.AddrPortFrom(p.cfg.Node.IP, p.cfg.InboundPort).String())
+			if err == nil {
+				defer in.Close()
+				all.Go(func() { p.accept(in) })
+				close(p.ready)
+				continue
+			}
+			err = fmt.Errorf("proxy: inbound listener: %w", err)
+		}
+		p.drain(in)
+		return err
+	}
+}
+
+// drain takes nothing new and waits for what is under way.
+func (p *Proxy) drain(in net.Listener) {
+	if in != nil {
+		in.Close()
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), p.cfg.Drain)
+	defer cancel()
+	var all sync.WaitGroup
+	all.Go(func() { p.out.Shutdown(ctx) })
+	all.Go(func() { p.in.Shutdown(ctx) })
+	all.Wait()
+	p.mu.Lock()
+	p.closing = true
+	p.mu.Unlock()
+	idle := make(chan struct{})
+	go func() {
+		p.work.Wait()
+		close(idle)
+	}()
+	select {
+	case <-idle:
+	case <-ctx.Done():
+	}
+}
+
+// track runs f as work that the drain waits for; false: too late for that.
+func (p *Proxy) track(f func()) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if !p.closing {
+		p.work.Go(f)
+	}
+	return !p.closing
+}
+
+// halt cuts what is left.
+func (p *Proxy) halt() {
+	p.out.Close()
+	p.in.Close()
+	p.tunnels.Close()
+	p.greeted.Close()
+	for _, c := range p.open() {
+		c.abort()
+	}
+	p.local1.CloseIdleConnections()
+	p.local.CloseIdleConnections()
+}

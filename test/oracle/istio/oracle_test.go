@@ -1,0 +1,221 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package oracle
+
+import (
+	"encoding/json"
+	"fmt"
+	"math"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"istio.io/istio/pilot/pkg/config/kube/crd"
+	"istio.io/istio/pilot/pkg/model"
+	"istio.io/istio/pilot/test/xds"
+	"istio.io/istio/pkg/config/schema/collections"
+)
+
+// The story as the driver's test writes it.
+
+type named struct{ Namespace, Name string }
+
+type port struct {
+	Name           string
+	Number, Target uint16
+	Protocol       uint8
+}
+
+const tls = 5
+
+type service struct {
+	Name     named
+	Ports    []port
+	Selector map[string]string
+}
+
+type workload struct {
+	Name    named
+	Labels  map[string]string
+	Account string
+}
+
+type request struct {
+	Service      named
+	Layer        uint8
+	Method, Path string
+	Headers      map[string][]string
+	Host         string
+}
+
+type admit struct {
+	Port        uint16
+	Admit, Sure bool
+}
+
+type ask struct {
+	Request request
+	Caller  string
+	Port    port
+	Shares  map[string]float64
+	Admits  []admit
+}
+
+type world struct {
+	Name      string
+	Services  []service
+	Workloads []workload
+	Objects   []json.RawMessage
+	Asks      []ask
+}
+
+// story has the driver's test write what it says now.
+func story(t *testing.T) (worlds []world) {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "story.json")
+	cmd := exec.Command("go", "test", "./mesh/istio", "-count=1", "-run", "^TestStory$", "-story", path)
+	cmd.Dir = filepath.Join("..", "..", "..")
+	if text, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("the driver's test does not write the story: %v\n%s", err, text)
+	}
+	text, err := os.ReadFile(path)
+	if err == nil {
+		err = json.Unmarshal(text, &worlds)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return worlds
+}
+
+func TestIstio(t *testing.T) {
+	var c count
+	for _, w := range story(t) {
+		t.Run(w.Name, func(t *testing.T) { ask1(t, &w, &c) })
+	}
+	t.Logf("%+v", c)
+	if c.Routed < 500 || c.Admitted < 500 || c.Refused < 500 {
+		t.Errorf("too few questions were asked: %+v", c)
+	}
+}
+
+type count struct{ Routed, Admitted, Refused, Narrowed int }
+
+// ask1 puts the questions of one world to Istio.
+func ask1(t *testing.T, w *world, c *count) {
+	configs := w.configs(t)
+	s := xds.NewFakeDiscoveryServer(t, xds.FakeOptions{KubernetesObjectString: w.kube(), ConfigString: configs})
+	client := newView(t, s, s.SetupProxy(&model.Proxy{ConfigNamespace: "shop", IPAddresses: []string{"10.9.9.9"}, Metadata: &model.NodeMetadata{Namespace: "shop"}}))
+	servers := make([]*view, len(w.Workloads))
+	for i, wl := range w.Workloads {
+		servers[i] = newView(t, s, s.SetupProxy(&model.Proxy{ConfigNamespace: wl.Name.Namespace, IPAddresses: []string{address(i)}, Labels: wl.Labels,
+			Metadata: &model.NodeMetadata{Namespace: wl.Name.Namespace, Labels: wl.Labels, ServiceAccount: wl.Account}}))
+	}
+	for i := range w.Asks {
+		a := &w.Asks[i]
+		if a.Shares != nil {
+			c.Routed++
+			if got := client.shares(w, a); !near(got, a.Shares) {
+				t.Errorf("%+v is sent to %v, and should to %v\n%s", a.Request, got, a.Shares, configs)
+			}
+		}
+		for k, want := range a.Admits {
+			got := servers[k].admits(a, want.Port)
+			switch {
+			case got && !want.Admit, !got && want.Admit && want.Sure:
+				t.Errorf("%s at port %d, %+v from %s: admitted is %v, and should be %v\n%s", w.Workloads[k].Name, want.Port, a.Request, a.Caller, got, want.Admit, configs)
+			case got:
+				c.Admitted++
+			case want.Admit:
+				c.Narrowed++
+			default:
+				c.Refused++
+			}
+		}
+		if t.Failed() {
+			return
+		}
+	}
+}
+
+func near(a, b map[string]float64) bool {
+	same := len(a) == len(b)
+	for k, v := range a {
+		same = same && math.Abs(b[k]-v) < 1e-9
+	}
+	return same
+}
+
+// configs are the driver's objects, after Istio's own validation has seen them.
+func (w *world) configs(t *testing.T) string {
+	var docs []string
+	for _, o := range w.Objects {
+		docs = append(docs, string(o))
+	}
+	text := strings.Join(docs, "\n---\n")
+	list, rest, err := crd.ParseInputs(text)
+	if err != nil || len(rest) > 0 {
+		t.Fatalf("Istio does not read the objects: %v %v", err, rest)
+	}
+	for _, c := range list {
+		schema, ok := collections.Pilot.FindByGroupVersionAliasesKind(c.GroupVersionKind)
+		if !ok {
+			t.Fatalf("Istio does not know %s", c.GroupVersionKind)
+		}
+		warning, err := schema.ValidateConfig(c)
+		if err != nil || warning != nil && !strings.Contains(warning.Error(), "not used") {
+			t.Errorf("Istio refuses %s %s: %v %v\n%s", c.GroupVersionKind.Kind, c.Name, err, warning, text)
+		}
+	}
+	return text
+}
+
+func address(workload int) string { return fmt.Sprintf("10.1.0.%d", workload+1) }
+
+func virtual(service int) string { return fmt.Sprintf("10.96.0.%d", service+1) }
+
+// kube is the world as Kubernetes would hold it.
+func (w *world) kube() string {
+	var b strings.Builder
+	doc := func(v map[string]any) {
+		text, err := json.Marshal(v)
+		if err != nil {
+			panic(err)
+		}
+		b.WriteString(string(text) + "\n---\n")
+	}
+	for i, wl := range w.Workloads {
+		doc(map[string]any{"apiVersion": "v1", "kind": "Pod", "metadata": map[string]any{"name": wl.Name.Name, "namespace": wl.Name.Namespace, "labels": wl.Labels},
+			"spec":   map[string]any{"serviceAccountName": wl.Account, "containers": []any{map[string]any{"name": "app", "image": "app"}}},
+			"status": map[string]any{"podIP": address(i), "podIPs": []any{map[string]any{"ip": address(i)}}, "phase": "Running", "conditions": []any{map[string]any{"type": "Ready", "status": "True"}}}})
+	}
+	for i, s := range w.Services {
+		meta := map[string]any{"name": s.Name.Name, "namespace": s.Name.Namespace}
+		var ports, targets, ends []any
+		for _, p := range s.Ports {
+			ports = append(ports, map[string]any{"name": p.Name, "port": p.Number, "targetPort": p.Target, "protocol": "TCP"})
+			targets = append(targets, map[string]any{"name": p.Name, "port": p.Target, "protocol": "TCP"})
+		}
+		for k, wl := range w.Workloads {
+			if selects(s.Selector, wl.Labels) {
+				ends = append(ends, map[string]any{"addresses": []any{address(k)}, "conditions": map[string]any{"ready": true},
+					"targetRef": map[string]any{"kind": "Pod", "name": wl.Name.Name, "namespace": wl.Name.Namespace}})
+			}
+		}
+		doc(map[string]any{"apiVersion": "v1", "kind": "Service", "metadata": meta, "spec": map[string]any{"clusterIP": virtual(i), "clusterIPs": []any{virtual(i)}, "ports": ports, "selector": s.Selector}})
+		doc(map[string]any{"apiVersion": "discovery.k8s.io/v1", "kind": "EndpointSlice", "addressType": "IPv4", "ports": targets, "endpoints": ends,
+			"metadata": map[string]any{"name": s.Name.Name, "namespace": s.Name.Namespace, "labels": map[string]any{"kubernetes.io/service-name": s.Name.Name}}})
+	}
+	return b.String()
+}
+
+func selects(selector, labels map[string]string) bool {
+	for k, v := range selector {
+		if labels[k] != v {
+			return false
+		}
+	}
+	return true
+}

@@ -1,0 +1,53 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package up
+
+import (
+	"context"
+	"encoding/json"
+	"net/http"
+	"time"
+
+	"github.com/anymesh/anymesh/engine"
+	"github.com/anymesh/anymesh/model"
+)
+
+// adminHandler serves what a person or a scraper asks of a running mesh.
+func (m *Mesh) adminHandler() http.Handler {
+	mux := http.NewServeMux()
+	mux.Handle("GET /metrics", m.stats.Handler())
+	mux.HandleFunc("GET /findings", m.findings)
+	mux.HandleFunc("GET /proxies", func(w http.ResponseWriter, _ *http.Request) { reply(w, m.server.Statuses()) })
+	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("ok\n")) })
+	return mux
+}
+
+func (m *Mesh) findings(w http.ResponseWriter, r *http.Request) {
+	ctx, cancel := context.WithTimeout(r.Context(), 5*time.Second)
+	defer cancel()
+	type finding struct {
+		Level         model.Level
+		Code          model.Code
+		Object        string
+		Path, Message string
+		Hint          string `json:",omitempty"`
+	}
+	list := []finding{}
+	err := m.engine.Ask(ctx, func(e *engine.Engine) {
+		for _, f := range e.Findings() {
+			list = append(list, finding{f.Level, f.Code, f.Object.String(), f.Path, f.Message, f.Hint})
+		}
+	})
+	if err != nil {
+		http.Error(w, err.Error(), http.StatusServiceUnavailable)
+		return
+	}
+	reply(w, list)
+}
+
+func reply(w http.ResponseWriter, v any) {
+	w.Header().Set("Content-Type", "application/json")
+	enc := json.NewEncoder(w)
+	enc.SetIndent("", "  ")
+	_ = enc.Encode(v)
+}

@@ -1,0 +1,210 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package up runs the built-in mesh on one machine: a control plane and, beside every pod that a folder describes, a proxy, in one
+// process and without root.
+//
+// Each pod has an address of its own in 127.0.0.0/8. Its process listens there as it would in a cluster; its proxy takes what the pod
+// asks of others on one port of that address (as an HTTP proxy), and what others ask of the pod, over mutual TLS, on another. Nothing
+// intercepts: a process that is to be reached through the mesh alone must not be dialled directly.
+package up
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"sync"
+	"time"
+
+	"github.com/spiffe/go-spiffe/v2/spiffeid"
+
+	"github.com/anymesh/anymesh/engine"
+	"github.com/anymesh/anymesh/identity"
+	"github.com/anymesh/anymesh/mesh"
+	"github.com/anymesh/anymesh/mesh/builtin"
+	"github.com/anymesh/anymesh/model"
+	"github.com/anymesh/anymesh/proxy"
+	"github.com/anymesh/anymesh/proxy/stats"
+	"github.com/anymesh/anymesh/store"
+	"github.com/anymesh/anymesh/xds"
+)
+
+// Options say what a mesh is made of.
+type Options struct {
+	Source       engine.Source
+	Settings     model.Settings
+	OutboundPort uint16 // where a pod's process finds its proxy
+	InboundPort  uint16 // where proxies find each other
+	Admin        string // address of metrics, findings and health; empty: none
+	Identity     string // folder of the CA's keys; empty: new ones at each start
+	Logger       *slog.Logger
+	Access       func(proxy.Access)     // told of every finished request
+	Flushed      func(*engine.Engine)   // called after each change that came through, in the engine's loop
+	Ready        func(Status)           // called once, when all proxies of the first batch are ready, or have failed
+	NACK         func(node, why string) // called when a proxy refuses what it was told
+}
+
+// Status is what came up.
+type Status struct {
+	Admin   string // address
+	Proxies []Pod
+	Failed  map[model.Name]error
+}
+
+// Pod is a pod whose proxy runs.
+type Pod struct {
+	Name     model.Name
+	Identity model.Identity
+	Outbound string // address of its proxy
+	Address  string
+}
+
+// Mesh is the built-in mesh on this machine.
+type Mesh struct {
+	o       Options
+	log     *slog.Logger
+	stats   *stats.Stats
+	ca      *identity.CA
+	sources *identity.Sources
+	server  *xds.Server
+	engine  *engine.Engine
+	ads     net.Listener
+	admin   net.Listener
+	fleet   *fleet
+}
+
+// Default ports: the same numbers as beside pods of a cluster.
+const (
+	OutboundPort = 15001
+	InboundPort  = proxy.DefaultInboundPort
+)
+
+// controlPlane is the control plane's own identity.
+var controlPlane = model.Identity{Namespace: "anymesh-system", ServiceAccount: "control-plane"}
+
+// New prepares a mesh. Nothing runs before Run.
+func New(o Options) (*Mesh, error) {
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	domain, err := spiffeid.TrustDomainFromString(o.Settings.TrustDomain)
+	if err != nil {
+		return nil, fmt.Errorf("trust domain %q: %w", o.Settings.TrustDomain, err)
+	}
+	m := &Mesh{o: o, log: o.Logger, stats: stats.New()}
+	if m.ca, err = identity.NewCA(identity.Options{TrustDomain: domain, Dir: o.Identity}); err != nil {
+		return nil, fmt.Errorf("the mesh's CA: %w", err)
+	}
+	m.server = xds.New(xds.Options{Logger: o.Logger, Authorize: m.authorize, OnNACK: m.refused})
+	m.engine = engine.New(engine.Target{Driver: builtin.Driver, Sink: &sink{server: m.server}})
+	m.engine.Set(store.Event{Object: o.Settings.Ref(), Facts: []model.Fact{&o.Settings}})
+	return m, nil
+}
+
+// Stats counts what passes.
+func (m *Mesh) Stats() *stats.Stats { return m.stats }
+
+// Engine is the mesh's engine; outside its loop it is entered through Ask alone.
+func (m *Mesh) Engine() *engine.Engine { return m.engine }
+
+func (m *Mesh) refused(n xds.NACK) {
+	m.log.Error("a proxy refused what it was told and keeps what it had", "node", n.Node, "type", n.TypeURL, "error", n.Message)
+	if m.o.NACK != nil {
+		m.o.NACK(n.Node, n.Message)
+	}
+}
+
+// Run runs the mesh until the context ends, which is no error. Proxies drain before it returns.
+func (m *Mesh) Run(ctx context.Context) error {
+	if err := m.listen(); err != nil {
+		return err
+	}
+	m.sources = identity.NewSources(ctx, m.ca, identity.SourceOptions{Logger: m.log})
+	defer m.sources.Close()
+	own, err := m.source(controlPlane)
+	if err != nil {
+		return err
+	}
+	// The control plane outlives the proxies, which are told nothing new while they drain and lose nothing.
+	back, stop := context.WithCancel(context.WithoutCancel(ctx))
+	defer stop()
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	defer stop()
+	wg.Go(func() {
+		if err := m.server.Serve(back, m.ads, identity.ServerTLS(own, identity.Member(m.domain()))); err != nil {
+			m.log.Error("the control plane's server ended", "error", err)
+		}
+	})
+	if m.admin != nil {
+		wg.Go(func() { m.serveAdmin(back) })
+	}
+	m.fleet = newFleet(m)
+	defer m.fleet.stop()
+	err = m.engine.Run(ctx, engine.Options{Logger: m.log, Flushed: m.flushed}, m.o.Source)
+	if errors.Is(err, context.Canceled) && ctx.Err() != nil {
+		return nil
+	}
+	return err
+}
+
+// flushed runs in the engine's loop after each change.
+func (m *Mesh) flushed(plans []engine.Plan) {
+	m.fleet.want(m.engine.Store)
+	if m.o.Flushed != nil {
+		m.o.Flushed(m.engine)
+	}
+}
+
+func (m *Mesh) domain() spiffeid.TrustDomain {
+	return spiffeid.RequireTrustDomainFromString(m.o.Settings.TrustDomain)
+}
+
+func (m *Mesh) source(id model.Identity) (*identity.Source, error) {
+	sid, err := identity.ID(m.o.Settings.TrustDomain, id.Namespace, id.ServiceAccount)
+	if err != nil {
+		return nil, err
+	}
+	return m.sources.For(sid)
+}
+
+func (m *Mesh) listen() (err error) {
+	if m.ads, err = net.Listen("tcp", "127.0.0.1:0"); err != nil {
+		return fmt.Errorf("the control plane's port: %w", err)
+	}
+	if m.o.Admin == "" {
+		return nil
+	}
+	if m.admin, err = net.Listen("tcp", m.o.Admin); err != nil {
+		m.ads.Close()
+		return fmt.Errorf("the admin port (choose another with --admin): %w", err)
+	}
+	return nil
+}
+
+// sink hands the built-in driver's objects to the control plane's server.
+type sink struct{ server *xds.Server }
+
+func (s *sink) Apply(_ context.Context, changes []mesh.Change) error {
+	out := make([]xds.Change, len(changes))
+	for i, c := range changes {
+		if c.Object == nil {
+			out[i].TypeURL, out[i].Name = builtin.ResourceKey(c.Key)
+			continue
+		}
+		out[i].TypeURL, out[i].Name, out[i].Resource = builtin.Resource(c.Object)
+	}
+	return s.server.Apply(out)
+}
+
+// serveAdmin answers on the admin port until the context ends.
+func (m *Mesh) serveAdmin(ctx context.Context) {
+	s := &http.Server{Handler: m.adminHandler(), ReadHeaderTimeout: 5 * time.Second}
+	stop := context.AfterFunc(ctx, func() { s.Close() })
+	defer stop()
+	if err := s.Serve(m.admin); !errors.Is(err, http.ErrServerClosed) {
+		m.log.Error("the admin port ended", "error", err)
+	}
+}
