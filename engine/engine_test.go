@@ -164,7 +164,7 @@ func edit(r *rand.Rand) store.Event {
 		l := labels()
 		f = &model.Workload{Kind: model.KindDeployment, Name: name("w", 3), Labels: l, Selector: map[string]string{"app": l["app"]}, Account: some("acc", 3), Ports: []model.ContainerPort{{Number: uint16(8080 + r.IntN(2))}}}
 	case 2:
-		f = &model.Pod{Name: name("p", 3), Address: "10.0.0." + some("", 9), Labels: labels(), Account: some("acc", 3), Workload: name("w", 3), Ready: r.IntN(2) == 0}
+		f = &model.Pod{Name: name("p", 3), Address: "10.0.0." + some("", 9), Labels: labels(), Account: some("acc", 3), Workload: model.Ref{Kind: model.KindDeployment, Name: name("w", 3)}, Ready: r.IntN(2) == 0}
 	case 3:
 		f = &model.EndpointSlice{Name: name("e", 3), Service: name("s", 3), Ports: []model.EndpointPort{{Name: "http", Number: 8080}}, Endpoints: []model.Endpoint{{Address: "10.1.0." + some("", 9), Ready: true}}}
 	case 4:

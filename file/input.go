@@ -9,6 +9,7 @@ import (
 	"io"
 	"os"
 
+	"github.com/anymesh/anymesh/file/walk"
 	"github.com/anymesh/anymesh/model"
 	"github.com/anymesh/anymesh/object"
 	"github.com/anymesh/anymesh/store"
@@ -47,25 +48,25 @@ func Read(paths []string, stdin io.Reader, o Options) (*Input, error) {
 			if err != nil {
 				return nil, fmt.Errorf("read the standard input: %w", err)
 			}
-			w.put(Stdin, o.text(rank(i, ""), Stdin, data))
+			w.put(Stdin, o.text(walk.Rank(i, ""), Stdin, data))
 			continue
 		}
-		s := scan{enter: func(int, string) error { return nil }}
-		if err := s.root(i, path); err != nil {
+		s := walk.Walk{Enter: func(int, string) error { return nil }}
+		if err := s.Root(i, path); err != nil {
 			return nil, err
 		}
-		for _, f := range s.files {
-			if w.files[f.path] != nil {
+		for _, f := range s.Files {
+			if w.files[f.Path] != nil {
 				continue
 			}
-			data, err := os.ReadFile(f.path)
+			data, err := os.ReadFile(f.Path)
 			if errors.Is(err, os.ErrNotExist) {
 				continue // gone since its folder was listed
 			}
 			if err != nil {
 				return nil, err
 			}
-			w.put(f.path, o.text(f.rank, f.path, data))
+			w.put(f.Path, o.text(f.Rank, f.Path, data))
 		}
 	}
 	return w.input(), nil

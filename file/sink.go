@@ -17,6 +17,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/anymesh/anymesh/file/walk"
 	"github.com/anymesh/anymesh/mesh"
 	"github.com/anymesh/anymesh/model"
 	"github.com/anymesh/anymesh/object"
@@ -239,24 +240,24 @@ func Load(dir string) (map[mesh.Key]Existing, error) {
 
 // load is Load that goes on after a text that cannot be read, and returns it as broken.
 func load(dir string) (there map[mesh.Key]Existing, broken, err error) {
-	s := scan{enter: func(int, string) error { return nil }}
-	if err := s.root(0, dir); err != nil {
+	s := walk.Walk{Enter: func(int, string) error { return nil }}
+	if err := s.Root(0, dir); err != nil {
 		return nil, nil, err
 	}
-	there = make(map[mesh.Key]Existing, len(s.files))
-	for _, f := range s.files {
-		text, err := os.ReadFile(f.path)
+	there = make(map[mesh.Key]Existing, len(s.Files))
+	for _, f := range s.Files {
+		text, err := os.ReadFile(f.Path)
 		if err != nil {
 			return nil, nil, err
 		}
-		objects, problems := object.Parse(f.path, text)
+		objects, problems := object.Parse(f.Path, text)
 		if len(problems) > 0 && broken == nil {
-			broken = fmt.Errorf("%s:%d: %s", f.path, problems[0].Line, problems[0].Message)
+			broken = fmt.Errorf("%s:%d: %s", f.Path, problems[0].Line, problems[0].Message)
 		}
 		for _, o := range objects {
 			if k := keyOf(o); there[k].File == "" {
 				json, _ := o.MarshalJSON()
-				there[k] = Existing{File: f.path, Line: o.Line, Ours: ours(o), JSON: json}
+				there[k] = Existing{File: f.Path, Line: o.Line, Ours: ours(o), JSON: json}
 			}
 		}
 	}

@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/anymesh/anymesh/file/walk"
 	"github.com/anymesh/anymesh/mesh"
 	"github.com/anymesh/anymesh/model"
 )
@@ -132,7 +133,7 @@ func TestFileName(t *testing.T) {
 	seen := map[string]bool{}
 	for _, parts := range [][]string{{"a_b", "K", "c"}, {"a", "K", "b_c"}, {"a", "K_b", "c"}, {"..", "K", "../../x"}, {"", "K", "x"}, {"a", "K", long + "1"}, {"a", "K", long + "2"}} {
 		n := fileName(parts...)
-		if seen[n] || len(n) > 255 || strings.ContainsAny(n, "/\\") || hidden(n) || !readable(n) {
+		if seen[n] || len(n) > 255 || strings.ContainsAny(n, "/\\") || walk.Hidden(n) || !walk.Readable(n) {
 			t.Errorf("%q is called %s", parts, n)
 		}
 		seen[n] = true

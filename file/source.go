@@ -14,6 +14,7 @@ import (
 
 	"github.com/fsnotify/fsnotify"
 
+	"github.com/anymesh/anymesh/file/walk"
 	"github.com/anymesh/anymesh/model"
 	"github.com/anymesh/anymesh/store"
 )
@@ -35,11 +36,11 @@ type Source struct {
 	paths   []string
 	world   *world
 	watch   *watch
-	infos   map[string]found // of the files that are known
-	pending map[string]*sign // files that may have changed
-	first   time.Time        // sign among those that are pending
-	broken  map[string]bool  // files of which OnBroken was told
-	lost    bool             // an argument is not there at present
+	infos   map[string]walk.File // of the files that are known
+	pending map[string]*sign     // files that may have changed
+	first   time.Time            // sign among those that are pending
+	broken  map[string]bool      // files of which OnBroken was told
+	lost    bool                 // an argument is not there at present
 	grace   time.Duration
 	reads   atomic.Int64 // of files
 }
@@ -52,7 +53,7 @@ type sign struct {
 
 // NewSource is a source of all that the files and folders say.
 func NewSource(paths []string, o Options) *Source {
-	return &Source{paths: paths, world: newWorld(o), infos: map[string]found{}, pending: map[string]*sign{}, broken: map[string]bool{}, grace: grace}
+	return &Source{paths: paths, world: newWorld(o), infos: map[string]walk.File{}, pending: map[string]*sign{}, broken: map[string]bool{}, grace: grace}
 }
 
 // Positions knows where fields were written. It may be asked at any time by anyone.
@@ -91,21 +92,21 @@ func (s *Source) start() ([]store.Event, error) {
 	}
 	batch := []store.Event{}
 	for _, f := range files {
-		if s.world.files[f.path] != nil {
+		if s.world.files[f.Path] != nil {
 			continue
 		}
-		data, err := s.read(f.path)
+		data, err := s.read(f.Path)
 		if errors.Is(err, fs.ErrNotExist) {
 			continue
 		}
 		if err != nil {
 			return nil, err
 		}
-		t := s.world.options.text(f.rank, f.path, data)
-		s.infos[f.path] = f
-		batch = append(batch, s.world.changes(s.world.put(f.path, t))...)
+		t := s.world.options.text(f.Rank, f.Path, data)
+		s.infos[f.Path] = f
+		batch = append(batch, s.world.changes(s.world.put(f.Path, t))...)
 		if t.invalid {
-			s.report(f.path, t.findings)
+			s.report(f.Path, t.findings)
 		}
 	}
 	return latest(batch), nil
@@ -254,11 +255,11 @@ func (s *Source) rescan(now time.Time) error {
 	}
 	there := make(map[string]bool, len(files))
 	for _, f := range files {
-		there[f.path] = true
-		old, known := s.infos[f.path]
-		if all || !known || !same(old.info, f.info) {
-			s.infos[f.path] = f
-			s.hint(f.path, now)
+		there[f.Path] = true
+		old, known := s.infos[f.Path]
+		if all || !known || !same(old.Info, f.Info) {
+			s.infos[f.Path] = f
+			s.hint(f.Path, now)
 		}
 	}
 	for path := range s.infos {
@@ -280,21 +281,21 @@ func same(a, b fs.FileInfo) bool {
 }
 
 // scan lists all files, and watches all folders. Later than at the start an argument may be missing.
-func (s *Source) scan(strict bool) ([]found, error) {
-	sc := scan{enter: s.watch.enter}
+func (s *Source) scan(strict bool) ([]walk.File, error) {
+	sc := walk.Walk{Enter: s.watch.enter}
 	s.watch.begin()
 	s.lost = false
 	for i, p := range s.paths {
 		err := s.watch.root(p)
 		if err == nil {
-			err = sc.root(i, p)
+			err = sc.Root(i, p)
 		}
 		if err != nil && (strict || !errors.Is(err, fs.ErrNotExist)) {
 			return nil, err
 		}
 		s.lost = s.lost || err != nil
 	}
-	return sc.files, s.watch.end(sc.links)
+	return sc.Files, s.watch.end(sc.Links)
 }
 
 func (s *Source) read(path string) ([]byte, error) {
@@ -328,9 +329,9 @@ func (s *Source) load(path string, patient bool) (keys []key, ok bool) {
 		return nil, true
 	}
 	if f, known := s.infos[path]; known {
-		s.infos[path] = found{path, f.rank, info}
+		s.infos[path] = walk.File{Path: path, Rank: f.Rank, Info: info}
 	} else {
-		s.infos[path] = found{path, s.watch.rank(path), info}
+		s.infos[path] = walk.File{Path: path, Rank: s.watch.rank(path), Info: info}
 	}
 	if old != nil && old.hash == maphash.Bytes(seed, data) {
 		if !old.invalid {
@@ -338,7 +339,7 @@ func (s *Source) load(path string, patient bool) (keys []key, ok bool) {
 		}
 		return nil, true
 	}
-	t := s.world.options.text(s.infos[path].rank, path, data)
+	t := s.world.options.text(s.infos[path].Rank, path, data)
 	if !patient && old != nil && (old.ended && !t.ended || s.world.lacks(path, t)) {
 		return nil, false
 	}

@@ -11,6 +11,8 @@ import (
 	"strings"
 
 	"github.com/fsnotify/fsnotify"
+
+	"github.com/anymesh/anymesh/file/walk"
 )
 
 // watch keeps a watch on every folder that matters, and says what its signs mean. Only folders are watched: a file that is saved by
@@ -147,7 +149,7 @@ func (w *watch) sign(e fsnotify.Event) (file string) {
 	case base == "..data": // the link that is turned when a mounted ConfigMap changes
 		w.rescan = true
 	}
-	if dir.use != folder || hidden(base) {
+	if dir.use != folder || walk.Hidden(base) {
 		return ""
 	}
 	if e.Has(fsnotify.Create) {
@@ -156,11 +158,11 @@ func (w *watch) sign(e fsnotify.Event) (file string) {
 			return ""
 		}
 	}
-	if !readable(base) {
+	if !walk.Readable(base) {
 		return ""
 	}
 	return name
 }
 
 // rank is that of a file in a folder that is read.
-func (w *watch) rank(path string) string { return rank(w.dirs[filepath.Dir(path)].arg, path) }
+func (w *watch) rank(path string) string { return walk.Rank(w.dirs[filepath.Dir(path)].arg, path) }

@@ -62,7 +62,7 @@ func Evaluate(w World, q *Request) (*Verdict, error) {
 	if route.Service == nil {
 		return nil, fmt.Errorf("there is no Service %s", q.Service)
 	}
-	port, err := route.port(q)
+	port, err := route.PortFor(q)
 	if err != nil {
 		return nil, err
 	}
@@ -103,7 +103,9 @@ func (v *Verdict) reason() string {
 	return strings.Join(why, "; ")
 }
 
-func (r *Route) port(q *Request) (*RoutePort, error) {
+// PortFor is the root's port that a request comes to. It reports an error where there is none of that number that carries the
+// request's layer.
+func (r *Route) PortFor(q *Request) (*RoutePort, error) {
 	fits := func(p *RoutePort) bool {
 		switch q.Layer {
 		case LayerDatagram:

@@ -126,7 +126,7 @@ type Pod struct {
 	Address  string // IP
 	Labels   map[string]string
 	Account  string
-	Workload Name // its controller, or itself
+	Workload Ref // its controller, or itself
 	Ports    []ContainerPort
 	Ready    bool
 }

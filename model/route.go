@@ -43,7 +43,7 @@ type RoutePort struct {
 type Arm struct {
 	Split   *Split
 	Any     bool       // takes every request
-	Matches []ArmMatch // where not Any: alternatives; none takes nothing
+	Matches []ArmMatch // where not Any: alternatives, at least one
 	Shares  []Share    // at least one has a weight
 }
 
@@ -162,7 +162,9 @@ func (j *routeJoin) arms(p *ServicePort) []Arm {
 		for i, name := range s.Groups {
 			a.Matches = append(a.Matches, j.matches(s, i, name)...)
 		}
-		arms = append(arms, a)
+		if a.Any || len(a.Matches) > 0 {
+			arms = append(arms, a)
+		}
 	}
 	return arms
 }

@@ -11,6 +11,7 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"path"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -37,6 +38,7 @@ const sweepPeriod = 30 * time.Second
 // Node is the workload that a proxy stands beside.
 type Node struct {
 	Namespace, Workload, Pod string
+	Kind                     string     // of the workload; empty where names alone tell workloads apart
 	IP                       netip.Addr // the workload's address: the proxy listens there and finds the process there
 	ClusterDomain            string     // empty: cluster.local
 }
@@ -122,7 +124,7 @@ func (p *Proxy) assemble() {
 	dial := &upstream.Dialer{SVID: p.cfg.SVID, Bundles: p.cfg.Bundles, Direct: p.cfg.Direct,
 		InboundPort: p.cfg.InboundPort, Timeout: 5 * time.Second, LocalIP: n.IP}
 	p.book = state.New(state.Options{
-		Inbound: "inbound/" + n.Namespace + "/" + n.Workload,
+		Inbound: path.Join("inbound", n.Namespace, n.Kind, n.Workload),
 		Wait:    p.cfg.Wait,
 		Backend: func(name string) *upstream.Backend { return upstream.New(name, dial) },
 		Admit:   p.admit,

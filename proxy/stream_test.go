@@ -304,8 +304,8 @@ func TestBrokenResponse(t *testing.T) {
 	for proto, c := range map[string]*http.Client{"h1": web.http1(t), "h2c": web.http2(t)} {
 		res, err := c.Get("http://api.shop:8083/")
 		check(t, err)
-		if _, err := io.ReadAll(res.Body); err == nil {
-			t.Errorf("%s: a cut response looks complete", proto)
+		if text, err := io.ReadAll(res.Body); err == nil {
+			t.Errorf("%s: a cut response looks complete: %s %q %v", proto, res.Status, text, res.Header)
 		}
 		res.Body.Close()
 	}

@@ -61,10 +61,10 @@ func (s *Store) remove(r model.Ref, again []model.Fact) {
 		s.setPermission(r.Name, nil)
 	case model.KindBinding:
 		s.setBinding(r.Name, nil)
-	case model.KindPod, model.KindDeployment, model.KindStatefulSet, model.KindDaemonSet:
-		s.setWorkload(r, nil)
 	case model.KindSettings:
 		s.setSettings(model.Defaults())
+	default: // workloads are of many kinds
+		s.setWorkload(r, nil)
 	}
 }
 

@@ -132,7 +132,7 @@ func (f *fleet) start(p *model.Pod) (*member, error) {
 		return nil, err
 	}
 	px, err := proxy.New(proxy.Config{
-		Node: proxy.Node{Namespace: p.Name.Namespace, Workload: p.Workload.Name, Pod: p.Name.Name, IP: ip, ClusterDomain: f.m.o.Settings.ClusterDomain},
+		Node: proxy.Node{Namespace: p.Name.Namespace, Kind: string(p.Workload.Kind), Workload: p.Workload.Name.Name, Pod: p.Name.Name, IP: ip, ClusterDomain: f.m.o.Settings.ClusterDomain},
 		ADS:  conn, SVID: src, Bundles: src, OutboundPort: f.m.o.OutboundPort, InboundPort: f.m.o.InboundPort, Direct: true,
 		Logger: f.m.log.With("pod", p.Name.String()), Stats: f.m.stats, Access: f.m.o.Access,
 	})

@@ -88,7 +88,7 @@ func (r *reading) pod() {
 	if !r.decode(&p, "spec.serviceAccountName", "spec.serviceAccount", "metadata.ownerReferences") {
 		return
 	}
-	f := &model.Pod{Name: r.ref.Name, Labels: r.o.Labels, Account: p.Spec.account(), Workload: r.ref.Name}
+	f := &model.Pod{Name: r.ref.Name, Labels: r.o.Labels, Account: p.Spec.account(), Workload: r.ref}
 	f.Ports, _ = r.containers(&p.Spec, "spec")
 	if a := r.o.Annotations[Address]; a != "" {
 		f.Address = r.ip(a, "metadata.annotations["+Address+"]")
@@ -102,7 +102,7 @@ func (r *reading) pod() {
 		}
 	}
 	if c := controller(p.Metadata.Owners); c != nil {
-		f.Workload.Name = c.controlled(r.o.Labels)
+		f.Workload.Kind, f.Workload.Name.Name = c.controlled(r.o.Labels)
 	} else {
 		r.add(r.workload(r.o.Labels, r.o.Labels, &p.Spec, "spec"))
 	}
@@ -125,11 +125,11 @@ func controller(owners []owner) *owner {
 	return nil
 }
 
-// controlled is the workload's name, as a user wrote it: a Deployment's pods name the ReplicaSet between, which is called after the
+// controlled is the workload's kind and name, as a user wrote it: a Deployment's pods name the ReplicaSet between, which is called after the
 // Deployment and the hash of its template.
-func (o *owner) controlled(labels map[string]string) string {
+func (o *owner) controlled(labels map[string]string) (model.Kind, string) {
 	if hash := labels["pod-template-hash"]; o.Kind == "ReplicaSet" && hash != "" {
-		return strings.TrimSuffix(o.Name, "-"+hash)
+		return model.KindDeployment, strings.TrimSuffix(o.Name, "-"+hash)
 	}
-	return o.Name
+	return model.Kind(o.Kind), o.Name
 }

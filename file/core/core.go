@@ -21,7 +21,7 @@ const Address = "anymesh.dev/address"
 // read is the reading of one kind.
 type read func(*reading)
 
-// kinds are all that is read, by group and kind. The versions of a group differ in nothing that is decoded here.
+// kind is the reading of a kind; nil for one that is not read. The versions of a group differ in nothing that is decoded here.
 func kind(apiVersion, kind string) read {
 	group, _, ok := strings.Cut(apiVersion, "/")
 	if !ok {

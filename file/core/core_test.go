@@ -190,11 +190,11 @@ func TestPod(t *testing.T) {
 	}{
 		{"of a Deployment", "labels: {app: web, pod-template-hash: 6c9f}, ownerReferences: [{kind: Node, name: n}, {kind: ReplicaSet, name: web-6c9f, controller: true}]",
 			"{podIP: 10.0.0.1, conditions: [{type: Ready, status: 'True'}]}",
-			model.Pod{Address: "10.0.0.1", Ready: true, Workload: name("web"), Labels: map[string]string{"app": "web", "pod-template-hash": "6c9f"}}, false},
+			model.Pod{Address: "10.0.0.1", Ready: true, Workload: model.Ref{Kind: model.KindDeployment, Name: name("web")}, Labels: map[string]string{"app": "web", "pod-template-hash": "6c9f"}}, false},
 		{"of a ReplicaSet", "ownerReferences: [{kind: ReplicaSet, name: web-6c9f, controller: true}]", "{podIP: 10.0.0.1, conditions: [{type: Ready, status: 'False'}]}",
-			model.Pod{Address: "10.0.0.1", Workload: name("web-6c9f")}, false},
-		{"of a file", "annotations: {anymesh.dev/address: 127.0.0.2}", "{}", model.Pod{Address: "127.0.0.2", Ready: true, Workload: name("p")}, true},
-		{"nowhere yet", "labels: {a: b}", "{}", model.Pod{Workload: name("p"), Labels: map[string]string{"a": "b"}}, true},
+			model.Pod{Address: "10.0.0.1", Workload: model.Ref{Kind: "ReplicaSet", Name: name("web-6c9f")}}, false},
+		{"of a file", "annotations: {anymesh.dev/address: 127.0.0.2}", "{}", model.Pod{Address: "127.0.0.2", Ready: true, Workload: model.Ref{Kind: model.KindPod, Name: name("p")}}, true},
+		{"nowhere yet", "labels: {a: b}", "{}", model.Pod{Workload: model.Ref{Kind: model.KindPod, Name: name("p")}, Labels: map[string]string{"a": "b"}}, true},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			facts, found := decode(t, "apiVersion: v1\nkind: Pod\nmetadata: {name: p, "+c.meta+"}\nspec: {containers: [{ports: [{name: http, containerPort: 80}, {containerPort: 0}]}]}\nstatus: "+c.status+"\n")

@@ -39,7 +39,7 @@ type accessWriter struct {
 // workload writes the listener of one workload. It has no default chain: a port that nobody declared admits nothing.
 func (w *accessWriter) workload(m *model.Member) {
 	closed := w.a.Closed(m.Workload)
-	l := &listenerv3.Listener{Name: own + "/" + m.Name.Namespace + "/" + m.Name.Name, Address: inboundAddress, ListenerFilters: fixed().listenerFilters}
+	l := &listenerv3.Listener{Name: own + "/" + m.Name.Namespace + "/" + string(m.Kind) + "/" + m.Name.Name, Address: inboundAddress, ListenerFilters: fixed().listenerFilters}
 	for _, p := range m.Listens {
 		for _, http := range []bool{true, false} {
 			if http && !p.Protocol.CarriesHTTP() || !http && !p.Protocol.CarriesBytes() {

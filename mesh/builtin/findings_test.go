@@ -101,7 +101,7 @@ func TestChainsAreShared(t *testing.T) {
 		svc.Ports = append(svc.Ports, port(80+i, 8080+i, model.HTTP))
 	}
 	s := world(svc, workload("catalog"), tcpRoute("first", 8080), allow("p", account("catalog"), []model.Subject{account("web")}, stream("first")))
-	l, err := find[*listenerv3.Listener](translate(s).objects, "inbound/shop/catalog")
+	l, err := find[*listenerv3.Listener](translate(s).objects, "inbound/shop/Deployment/catalog")
 	if err != nil {
 		t.Fatal(err)
 	}

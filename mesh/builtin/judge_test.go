@@ -207,7 +207,7 @@ func judgeAdmit(objs []mesh.Object, w model.World, wl *model.Workload, port uint
 
 // judgeBy also names the policy that admits, or says what refuses.
 func judgeBy(objs []mesh.Object, w model.World, wl *model.Workload, port uint16, q *model.Request) (bool, string) {
-	l, err := find[*listenerv3.Listener](objs, "inbound/"+wl.Name.Namespace+"/"+wl.Name.Name)
+	l, err := find[*listenerv3.Listener](objs, "inbound/"+wl.Name.Namespace+"/"+string(wl.Kind)+"/"+wl.Name.Name)
 	if err != nil {
 		return false, err.Error()
 	}

@@ -82,7 +82,7 @@ func workload(n string) *model.Workload {
 }
 
 func pod(n, address string, ready bool) *model.Pod {
-	return &model.Pod{Name: name(n + "-" + address), Address: address, Labels: map[string]string{"app": n}, Account: n, Workload: name(n), Ready: ready}
+	return &model.Pod{Name: name(n + "-" + address), Address: address, Labels: map[string]string{"app": n}, Account: n, Workload: model.Ref{Kind: model.KindDeployment, Name: name(n)}, Ready: ready}
 }
 
 func split(n, root string, groups []string, backends ...model.Backend) *model.Split {

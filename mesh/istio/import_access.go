@@ -74,7 +74,9 @@ func (p *nativePolicy) everywhere() bool { return p.o.Namespace == root && len(p
 
 // selected lists the workloads of a policy: of its namespace, or of all where it is in the root namespace.
 func (r *reader) selected(p *nativePolicy) []*model.Workload {
-	all, ok := r.in.World.(interface{ Facts(yield func(model.Fact) bool) })
+	all, ok := r.in.World.(interface {
+		Facts(yield func(model.Fact) bool)
+	})
 	if !ok {
 		return r.in.World.Labelled(p.o.Namespace, p.labels())
 	}

@@ -16,7 +16,8 @@ import (
 
 // arm is a split as a VirtualService has it on one port.
 type arm struct {
-	name    string
+	name    string // may be empty
+	key     string // by which it is the same on all ports
 	matches []path // none: every request
 	shares  []model.Backend
 }
@@ -169,7 +170,7 @@ func (i *routeReader) mentioned() []model.ServicePort {
 func merge(a, b []arm) []arm {
 	out, at := slices.Clone(a), 0
 	for _, y := range b {
-		k := slices.IndexFunc(out, func(x arm) bool { return x.name == y.name })
+		k := slices.IndexFunc(out, func(x arm) bool { return x.key == y.key })
 		if k < 0 {
 			out, at = slices.Insert(out, at, y), at+1
 			continue
@@ -198,7 +199,7 @@ func (i *routeReader) http(p *model.ServicePort) []arm {
 			break
 		}
 		if ok && (all || len(matches) > 0) {
-			out = append(out, arm{cmp.Or(h.Name, fmt.Sprint(len(out))), matches, shares})
+			out = append(out, arm{h.Name, cmp.Or(h.Name, fmt.Sprint(len(out))), matches, shares})
 		}
 	}
 	if spoken && !closed {

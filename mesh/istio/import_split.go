@@ -93,7 +93,7 @@ func (i *routeReader) say(all []arm, root string) {
 	for k, a := range all {
 		n := model.Name{Namespace: i.named.Namespace, Name: a.name}
 		switch {
-		case len(a.matches) > 0 && !sorted:
+		case len(a.matches) > 0 && !sorted && len(names) > 1:
 			n.Name = fmt.Sprintf("%s-%02d", i.o.Name, k+1)
 		case !label(n.Name):
 			n.Name = i.o.Name

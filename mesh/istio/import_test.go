@@ -4,7 +4,9 @@ package istio
 
 import (
 	"encoding/json"
+	"fmt"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"testing"
 
@@ -82,5 +84,96 @@ func TestRoundTrip(t *testing.T) {
 	}
 	if routed < 1000 || admitted < 500 || refused < 500 {
 		t.Errorf("the test tests too little: %d %d %d", routed, admitted, refused)
+	}
+}
+
+// nativePolicies writes random policies of Istio, with much in them that SMI cannot say.
+func nativePolicies(r *rand.Rand) string {
+	var docs []string
+	list := func(key string, values ...string) string {
+		return fmt.Sprintf("%q:[%q]", key, pick(r, values))
+	}
+	for i := range 1 + r.IntN(3) {
+		var rules []string
+		for range r.IntN(3) {
+			var parts []string
+			if r.IntN(5) > 0 {
+				source := pick(r, []string{list("principals", "cluster.local/ns/shop/sa/web", "cluster.local/ns/lab/sa/lab", "*", "cluster.local/ns/shop/*", "other.example/x"),
+					list("serviceAccounts", "web", "shop/web2", "lab/lab"), list("namespaces", "shop", "lab"), list("notPrincipals", "cluster.local/ns/shop/sa/web")})
+				parts = append(parts, `"from":[{"source":{`+source+`}}]`)
+			}
+			if r.IntN(4) > 0 {
+				ops := []string{list("paths", "/api", "/api*", "*.css", "*", "/items/{*}", "/items/{**}"), list("methods", "GET", "*", "G*"), list("ports", "8080", "5432", "0"),
+					list("hosts", "catalog.shop.svc.cluster.local", "CATALOG*", "other"), list("notPaths", "/api*")}
+				r.Shuffle(len(ops), func(i, j int) { ops[i], ops[j] = ops[j], ops[i] })
+				parts = append(parts, `"to":[{"operation":{`+strings.Join(ops[:1+r.IntN(2)], ",")+`}}]`)
+			}
+			if r.IntN(4) == 0 {
+				parts = append(parts, `"when":[{"key":"request.headers[`+pick(r, []string{"x-user", "User-Agent", ":authority"})+`]",`+list("values", "beta", "beta*", "*beta", "*", "catalog*")+`}]`)
+			}
+			rules = append(rules, "{"+strings.Join(parts, ",")+"}")
+		}
+		spec := fmt.Sprintf(`"action":%q,"rules":[%s]`, pick(r, []string{"ALLOW", "ALLOW", "ALLOW", "DENY"}), strings.Join(rules, ","))
+		if r.IntN(5) > 0 {
+			spec += `,"selector":{"matchLabels":` + pick(r, []string{`{"app":"catalog"}`, `{"version":"v1"}`, `{"version":"v2"}`, `{"version":"v3"}`, `{"app":"none"}`}) + "}"
+		}
+		docs = append(docs, fmt.Sprintf(`{"apiVersion":"security.istio.io/v1","kind":"AuthorizationPolicy","metadata":{"name":"p%d","namespace":%q},"spec":{%s}}`, i, pick(r, []string{"shop", "shop", "shop", "istio-system", "lab"}), spec))
+	}
+	return strings.Join(docs, "\n")
+}
+
+// nativeObjects reads objects for the judge, as a person wrote them.
+func nativeObjects(t *testing.T, text string) (out []native) {
+	t.Helper()
+	dec := json.NewDecoder(strings.NewReader(text))
+	for dec.More() {
+		var v any
+		if err := dec.Decode(&v); err != nil {
+			t.Fatal(err)
+		}
+		o := tree{v}
+		out = append(out, native{o.at("kind").text(), o.at("metadata").at("namespace").text(), o.at("metadata").at("name").text(), o.at("spec")})
+	}
+	return out
+}
+
+// TestImportSafe holds that what is read admits no more than what was written did, and as much where nothing is reported.
+func TestImportSafe(t *testing.T) {
+	r := rand.New(rand.NewPCG(7, 8))
+	w := world(shop()...)
+	both, neither, exactly := 0, 0, 0
+	for range 1500 {
+		text := nativePolicies(r)
+		in, back := imported(t, w, text)
+		policies := nativeObjects(t, text)
+		sure := !slices.ContainsFunc(in.Findings, func(f model.Finding) bool { return f.Level >= model.Approximate })
+		if sure {
+			exactly++
+		}
+		for range 12 {
+			q := randomRequest(r)
+			q.Host = pick(r, []string{"catalog.shop.svc.cluster.local", "Catalog", "other"})
+			for _, wl := range w.Selected(name("catalog")) {
+				port := wl.TargetPort(w.Service(name("catalog")).Port(q.Port))
+				j := admitJudge{q: q, port: port, host: q.Host}
+				if q.From.ServiceAccount != "" {
+					j.caller = "cluster.local/ns/" + q.From.Namespace + "/sa/" + q.From.ServiceAccount
+				}
+				before := j.admits(policies, wl)
+				a, _ := model.JoinAccess(back, wl.Identity())
+				after, _, why := a.Admit(wl, port, q, q.Host)
+				switch {
+				case after && !before, before && !after && sure:
+					t.Fatalf("%s port %d, %+v: admitted %v, as read %v (%s)\n%s\n%+v", wl.Ref(), port, q, before, after, why, text, in.Findings)
+				case before && after:
+					both++
+				case !before:
+					neither++
+				}
+			}
+		}
+	}
+	if both < 1000 || neither < 1000 || exactly < 50 {
+		t.Errorf("the test tests too little: %d admitted, %d refused, %d policies read exactly", both, neither, exactly)
 	}
 }

@@ -246,6 +246,7 @@ func (j *admitJudge) admits(policies []native, wl *model.Workload) bool {
 		if !selected {
 			continue
 		}
+		j.policy = &o
 		switch met := slices.ContainsFunc(o.spec.at("rules").list(), j.rule); o.spec.at("action").text() {
 		case "DENY":
 			if met {
@@ -264,6 +265,7 @@ type admitJudge struct {
 	q            *model.Request
 	port         uint16
 	host, caller string
+	policy       *native // that is being asked
 }
 
 // rule says whether a request meets one of the sources, one of the operations and all conditions.
@@ -282,7 +284,9 @@ func (j *admitJudge) from(f tree) bool {
 	return (!s.at("principals").set() || j.caller != "" && anyOf(s.at("principals"), j.caller)) &&
 		(!s.at("notPrincipals").set() || !anyOf(s.at("notPrincipals"), j.caller)) &&
 		(!s.at("namespaces").set() || j.caller != "" && anyOf(s.at("namespaces"), ns)) &&
-		(!s.at("serviceAccounts").set() || j.caller != "" && slices.Contains(s.at("serviceAccounts").texts(), ns+"/"+account))
+		(!s.at("serviceAccounts").set() || j.caller != "" && slices.ContainsFunc(s.at("serviceAccounts").texts(), func(a string) bool {
+			return a == ns+"/"+account || ns == j.policy.namespace && a == account
+		}))
 }
 
 func (j *admitJudge) to(t tree) bool {
@@ -308,7 +312,7 @@ func (j *admitJudge) when(c tree) bool {
 	if j.q.Layer != model.LayerHTTP {
 		return false
 	}
-	name = strings.TrimSuffix(name, "]")
+	name = strings.ToLower(strings.TrimSuffix(name, "]"))
 	values, ok := j.q.Headers[name]
 	if name == ":authority" {
 		values, ok = []string{j.host}, true

@@ -85,7 +85,7 @@ func bump(text []byte, in model.Intent) ([]byte, bool) {
 		if err := dec.Decode(&doc); err == io.EOF {
 			break
 		} else if err != nil {
-			panic(err)
+			return nil, false // a case that is not YAML on purpose
 		}
 		if is(doc, in.Object) {
 			found = change(doc, steps(in.Path)) || found

@@ -73,12 +73,15 @@ func (s *Subject) ask(worlds []World, admitted func(*answer) string, routed func
 
 // routed compares where the two sides send a request.
 func (s *Subject) routed(w *store.Store, t *translated, q *model.Request) string {
-	if wishes(t.findings[store.Unit{Kind: store.UnitRoute, Name: q.Service}]) {
+	if wishes(t.findings[store.Unit{Kind: store.UnitRoute, Name: q.Service}]) || q.Layer == model.LayerDatagram && s.Driver.Claim(model.SplitDatagram).Level != model.Exact {
 		return ""
 	}
 	route, _ := model.JoinRoute(w, q.Service)
-	port := slices.IndexFunc(route.Ports, func(p model.RoutePort) bool { return p.Number == q.Port })
-	shares, _ := route.Choose(&route.Ports[port], q)
+	port, err := route.PortFor(q)
+	if err != nil {
+		panic(err) // requests are made for ports that are there
+	}
+	shares, _ := route.Choose(port, q)
 	want, total := map[string]float64{}, 0.0
 	for _, sh := range shares {
 		total += float64(sh.Weight)
@@ -108,8 +111,12 @@ func key(service model.Name, port uint16) string { return fmt.Sprintf("%s:%d", s
 // answers asks both sides about every workload to which a request may go.
 func (s *Subject) answers(w *store.Store, t *translated, q *model.Request) (out []answer) {
 	route, _ := model.JoinRoute(w, q.Service)
-	port := slices.IndexFunc(route.Ports, func(p model.RoutePort) bool { return p.Number == q.Port })
-	shares, _ := route.Choose(&route.Ports[port], q)
+	port, err := route.PortFor(q)
+	if err != nil {
+		panic(err) // requests are made for ports that are there
+	}
+	shares, _ := route.Choose(port, q)
+	said := q.Layer != model.LayerDatagram || s.Driver.Claim(model.AccessDatagram).Level == model.Exact
 	for _, sh := range shares {
 		for _, wl := range w.Selected(sh.Service) {
 			n := wl.TargetPort(sh.Port)
@@ -120,7 +127,7 @@ func (s *Subject) answers(w *store.Store, t *translated, q *model.Request) (out 
 			a, _ := model.JoinAccess(w, id)
 			permitted, _, why := a.Admit(wl, n, q, q.Host)
 			unit := store.Unit{Kind: store.UnitAccess, Name: model.Name{Namespace: id.Namespace, Name: id.ServiceAccount}}
-			out = append(out, answer{permitted, s.Judge.Admit(t.objects, w, wl, n, q), !wishes(t.findings[unit]), q.From.ServiceAccount != "",
+			out = append(out, answer{permitted, s.Judge.Admit(t.objects, w, wl, n, q), !wishes(t.findings[unit]) && said, q.From.ServiceAccount != "",
 				fmt.Sprintf("at %s port %d: %s", wl.Ref(), n, why)})
 		}
 	}

@@ -6,4 +6,6 @@
 // It is a module of its own, and it takes nothing of ours but a file: the test of the driver writes worlds, objects and answers (see
 // TestStory there). Were the two modules built together, Istio would be built with newer dependencies than its own, which takes
 // minutes each time one of ours changes, and would not be Istio as it is released.
+//
+// Run it with `go test -count=1 ./...`: the go command does not see that the answer depends on the driver, and would repeat the last one.
 package oracle
