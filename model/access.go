@@ -35,7 +35,14 @@ type Grant struct {
 	HTTP       []GrantMatch
 	HTTPPorts  Ports // on which HTTP holds
 	Datagram   Ports // UDP
-	Carriers   []Ref // the port routes that say the ports
+	Carriers   []Carrier
+}
+
+// Carrier is a port route that a grant's ports come from.
+type Carrier struct {
+	Route Ref
+	Ports Ports // as the workload's proxy sees them
+	Rule  int   // in the permission's rules
 }
 
 // GrantMatch is a match with the place it was written at.

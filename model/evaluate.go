@@ -176,6 +176,9 @@ func (a *Access) Admit(w *Workload, port uint16, q *Request, host string) (bool,
 	if !a.Closed(w) {
 		return true, nil, "open: no TrafficTarget names " + a.Identity.String()
 	}
+	if w.probed(port, q) {
+		return true, nil, "a health check of the kubelet, as the pod declares it"
+	}
 	var near []Decision
 	for i := range a.Grants {
 		g := &a.Grants[i]
@@ -192,6 +195,14 @@ func (a *Access) Admit(w *Workload, port uint16, q *Request, host string) (bool,
 		return false, []Decision{{a.Settings.Ref(), "accessDefault"}}, "closed: no TrafficTarget admits anyone to " + a.Identity.String()
 	}
 	return false, near, "refused: no TrafficTarget admits " + q.caller() + " to " + a.Identity.String() + " with this request"
+}
+
+// probed says whether the request is one of the workload's own HTTP health checks: the kubelet has no identity, and asks for the exact path and
+// port. Checks by connection alone admit nothing: what they open could carry anything.
+func (w *Workload) probed(port uint16, q *Request) bool {
+	path, _, _ := strings.Cut(q.Path, "?")
+	return q.From.ServiceAccount == "" && q.SPIFFE == "" && q.Layer == LayerHTTP && q.Method == "GET" &&
+		slices.ContainsFunc(w.Probes, func(p Probe) bool { return p.Path != "" && p.Path == path && p.Port == port })
 }
 
 func (q *Request) caller() string {

@@ -264,8 +264,9 @@ func (j *grantJoin) ports(i int, r Rule) Ports {
 		j.fault(Invalid, CodeNoRoute, at("spec.rules", i, "name"), "there is no "+string(r.Kind)+" "+name.String()+": the rule grants nothing", "Create it, or correct the name.")
 		return Ports{}
 	}
-	j.g.Carriers = append(j.g.Carriers, pr.Ref())
-	return j.targets(pr.Ports, at("spec.rules", i, ""))
+	ports := j.targets(pr.Ports, at("spec.rules", i, ""))
+	j.g.Carriers = append(j.g.Carriers, Carrier{pr.Ref(), ports, i})
+	return ports
 }
 
 // targets takes port numbers as the workload's proxy sees them. A number that only a Service before the workload has is

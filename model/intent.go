@@ -45,10 +45,13 @@ func (r *Route) splitIntents(s *Split, add func(Intent) bool) bool {
 }
 
 func (a *Arm) intents(root Name, add func(Intent) bool) bool {
-	ref := a.Split.Ref()
+	ref, weighty := a.Split.Ref(), 0
+	for _, s := range a.Shares {
+		weighty += int(min(1, s.Weight))
+	}
 	for _, s := range a.Shares {
 		path := at("spec.backends", s.Index, "weight")
-		if len(a.Shares) == 1 {
+		if weighty == 1 && s.Weight > 0 { // all of it, whatever the number
 			path = at("spec.backends", s.Index, "service")
 		}
 		if !add(Intent{SplitWeight, ref, path}) {
@@ -155,24 +158,31 @@ func (g *Grant) portIntents(add func(Intent) bool) bool {
 	if g.Permission.Port != 0 && !add(Intent{AccessPort, ref, "spec.destination.port"}) {
 		return false
 	}
-	for i, r := range g.Permission.Rules {
-		switch {
-		case r.Kind == KindTCPRoute && !g.Stream.Empty():
-			if !add(Intent{AccessStream, ref, at("spec.rules", i, "")}) {
-				return false
-			}
-		case r.Kind == KindUDPRoute && !g.Datagram.Empty():
-			if !add(Intent{AccessDatagram, ref, at("spec.rules", i, "")}) {
-				return false
-			}
+	for i, c := range g.Carriers {
+		f, grants := AccessStream, !g.Stream.Empty()
+		if c.Route.Kind == KindUDPRoute {
+			f, grants = AccessDatagram, !g.Datagram.Empty()
 		}
-	}
-	for _, c := range g.Carriers {
-		if c.Kind == KindTCPRoute && !(g.Stream.Any || g.HTTPPorts.Any) && !add(Intent{AccessPort, c, "spec.matches.ports"}) {
+		if grants && !g.carried(i) && !add(Intent{f, ref, at("spec.rules", c.Rule, "")}) {
+			return false
+		}
+		if c.Route.Kind == KindTCPRoute && !(g.Stream.Any || g.HTTPPorts.Any) && !add(Intent{AccessPort, c.Route, "spec.matches.ports"}) {
 			return false
 		}
 	}
 	return true
+}
+
+// carried says whether the other carriers of the kind name all the ports of one: then it asks for nothing of its own.
+func (g *Grant) carried(i int) bool {
+	var others Ports
+	for k, c := range g.Carriers {
+		if k != i && c.Route.Kind == g.Carriers[i].Route.Kind {
+			others = others.Union(c.Ports)
+		}
+	}
+	own := g.Carriers[i].Ports
+	return others.Any || !own.Any && len(others.Intersect(own).List) == len(own.List)
 }
 
 // Intent is the wish that a source of a grant expresses.

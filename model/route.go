@@ -117,7 +117,7 @@ func (j *routeJoin) fault(l Level, c Code, s *Split, path, message, hint string)
 
 // order puts the splits in the order in which they are asked: those with matches by age and name, then the oldest without.
 func (j *routeJoin) order() {
-	all := slices.DeleteFunc(slices.Clone(j.w.Splits(j.r.Name)), func(s *Split) bool { return s.Broken })
+	all := slices.DeleteFunc(slices.Clone(j.w.Splits(j.r.Name)), func(s *Split) bool { return s.Broken || j.foreign(s) })
 	slices.SortFunc(all, func(a, b *Split) int {
 		return cmp.Or(cmp.Compare(min(1, len(b.Groups)), min(1, len(a.Groups))), cmp.Compare(a.Created, b.Created), a.Name.Compare(b.Name))
 	})
@@ -130,6 +130,16 @@ func (j *routeJoin) order() {
 		}
 		j.r.Splits = append(j.r.Splits, s)
 	}
+}
+
+// foreign refuses a split that reaches into another namespace: one tenant could redirect another's traffic.
+func (j *routeJoin) foreign(s *Split) bool {
+	if s.Name.Namespace == j.r.Name.Namespace {
+		return false
+	}
+	j.fault(Invalid, CodeForeignRoot, s, "spec.service", "the root "+j.r.Name.String()+" is a Service of another namespace",
+		"A split serves its own namespace: move it to "+j.r.Name.Namespace+".")
+	return true
 }
 
 // host says whether the root is a host that is not a Service of ours, and finds what is wrong with it otherwise.

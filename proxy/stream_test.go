@@ -302,8 +302,16 @@ func TestBrokenResponse(t *testing.T) {
 	w.setListener(cut, "http")
 	web := w.client("shop/web")
 	for proto, c := range map[string]*http.Client{"h1": web.http1(t), "h2c": web.http2(t)} {
-		res, err := c.Get("http://api.shop:8083/")
-		check(t, err)
+		var res *http.Response
+		eventually(t, "the port to be open", func() bool {
+			var err error
+			res, err = c.Get("http://api.shop:8083/")
+			check(t, err)
+			if res.StatusCode != http.StatusOK {
+				res.Body.Close()
+			}
+			return res.StatusCode == http.StatusOK
+		})
 		if text, err := io.ReadAll(res.Body); err == nil {
 			t.Errorf("%s: a cut response looks complete: %s %q %v", proto, res.Status, text, res.Header)
 		}

@@ -229,8 +229,8 @@ func TestFaultsAllowNothing(t *testing.T) {
 	if p.Destination.Name != "b" {
 		t.Errorf("the destination of a broken permission is lost: %+v", p)
 	}
-	g := check(t, verdict{"", specs4, "HTTPRouteGroup", "spec: {matches: [{name: a}, {name: b, x: y}, {name: a}]}\n", []string{"AM0201 spec.matches[1].x", "AM0205 spec.matches[2].name"}, ""})[0].(*model.RouteGroup)
-	if g.Matches[0].Never || !g.Matches[1].Never || !g.Matches[2].Never {
+	g := check(t, verdict{"", specs4, "HTTPRouteGroup", "spec: {matches: [{name: a}, {name: b, x: y}, {name: a}, {name: c}]}\n", []string{"AM0201 spec.matches[1].x", "AM0205 spec.matches[2].name"}, ""})[0].(*model.RouteGroup)
+	if !g.Matches[0].Never || !g.Matches[1].Never || !g.Matches[2].Never || g.Matches[3].Never {
 		t.Errorf("the wrong matches are broken: %+v", g.Matches)
 	}
 	list, _ := object.Parse("x", []byte(write(specs4, "HTTPRouteGroup", "spec: {matches: [{name: a, pathRegex: /a, pathRegex: /}]}\n")))

@@ -114,6 +114,7 @@ func (d *decoder) group() *HTTPRouteGroup {
 		m := &spec.Matches[i]
 		if k, ok := first[m.Name]; ok && m.Name != "" {
 			d.invalid(model.CodeDuplicateMatch, at("matches", i, "name"), "two matches are called "+m.Name+": the first is "+at("matches", k, ""), "Give each match a name of its own.")
+			spec.Matches[k].Never = true // nobody can tell which of the two is meant
 		} else {
 			first[m.Name] = i
 		}

@@ -213,7 +213,7 @@ func (w *accessWriter) leave() {
 			held[g.HTTP[k].Group.Ref()] = true
 		}
 		for _, c := range g.Carriers {
-			held[c] = true
+			held[c.Route] = true
 		}
 	}
 	if !lost {

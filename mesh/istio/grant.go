@@ -122,7 +122,7 @@ func (w *accessWriter) ports(out *grant) {
 		case model.AccessPort:
 			carried := in.Object == ref
 			for _, c := range g.Carriers {
-				carried = carried || in.Object == c
+				carried = carried || in.Object == c.Route
 			}
 			if carried {
 				out.intents = append(out.intents, in)

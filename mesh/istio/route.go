@@ -127,12 +127,11 @@ func (w *routeWriter) shares(a *model.Arm) []destination {
 }
 
 // weights reduces weights to what an int32 holds, all of them together, and says whether their ratio stayed what it was. A weight above
-// zero stays above zero.
+// zero stays above zero, and one that takes all stays as it was written.
 func weights(shares []model.Share) (out []int32, exact bool) {
-	var divisor int64
-	var total float64
+	var divisor, total int64
 	for _, s := range shares {
-		total += float64(s.Weight)
+		total += s.Weight
 		for a, b := divisor, s.Weight; ; a, b = b, a%b {
 			if b == 0 {
 				divisor = a
@@ -140,9 +139,12 @@ func weights(shares []model.Share) (out []int32, exact bool) {
 			}
 		}
 	}
+	if total == divisor && total <= math.MaxInt32 {
+		divisor = 1
+	}
 	scale := 1.0
-	if total /= float64(divisor); total > math.MaxInt32 {
-		scale = (math.MaxInt32 - float64(len(shares))) / total
+	if total /= divisor; total > math.MaxInt32 {
+		scale = float64(math.MaxInt32-len(shares)) / float64(total)
 	}
 	for _, s := range shares {
 		n := float64(s.Weight/divisor) * scale
@@ -273,14 +275,14 @@ func both(a, b string) string {
 	return ""
 }
 
-// leave says of splits that no port could say that nothing was written for them.
+// leave says of splits that no port could say that nothing was written for them. What is wrong with their matches is said already.
 func (w *routeWriter) leave() {
 	for _, s := range w.r.Splits {
 		if w.said[s] {
 			continue
 		}
 		for in := range w.r.Intents {
-			if in.Object == s.Ref() && w.o.Claim(in.Feature).Level != model.Unsupported {
+			if in.Object == s.Ref() && in.Feature != model.SplitMatch && w.o.Claim(in.Feature).Level != model.Unsupported {
 				w.o.Say(in, model.Unsupported, "nothing was written for this split: the root carries only UDP, or none of the matches can be said", "")
 			}
 		}

@@ -71,7 +71,7 @@ func objects(o *mesh.Output) string {
 // bump changes the text where an intent was written; false where that place has no one meaning to change (what is wished there is a
 // relation between objects, which the safe and meaning suites look at).
 func bump(text []byte, in model.Intent) ([]byte, bool) {
-	if in.Feature == model.AccessSubset || in.Feature == model.AccessClosed {
+	if in.Feature == model.AccessSubset || in.Feature == model.AccessPods || in.Feature == model.AccessClosed {
 		return nil, false
 	}
 	var out bytes.Buffer

@@ -117,6 +117,9 @@ func (s *Subject) answers(w *store.Store, t *translated, q *model.Request) (out 
 	}
 	shares, _ := route.Choose(port, q)
 	said := q.Layer != model.LayerDatagram || s.Driver.Claim(model.AccessDatagram).Level == model.Exact
+	for _, list := range t.findings { // labels that find others too narrow what those admit: it is said where it was caused
+		said = said && !slices.ContainsFunc(list, func(f model.Finding) bool { return f.Code == model.CodeSelector })
+	}
 	for _, sh := range shares {
 		for _, wl := range w.Selected(sh.Service) {
 			n := wl.TargetPort(sh.Port)

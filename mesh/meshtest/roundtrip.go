@@ -15,13 +15,15 @@ import (
 // readBack imports what a driver wrote, beside the Services and workloads of the world it was written for.
 func readBack(d *mesh.Driver, w *store.Store, t *translated) (*store.Store, []model.Finding, error) {
 	back := store.New()
-	set := func(f model.Fact) { back.Set(store.Event{Object: f.Ref(), Facts: []model.Fact{f}}) }
-	set(w.Settings())
+	said := map[model.Ref][]model.Fact{w.Settings().Ref(): {w.Settings()}}
 	for f := range w.Facts {
 		switch f.(type) {
 		case *model.Service, *model.Workload, *model.Pod, *model.EndpointSlice, *model.ServiceAccount:
-			set(f)
+			said[f.Ref()] = append(said[f.Ref()], f) // a pod may be a workload too
 		}
+	}
+	for r, list := range said {
+		back.Set(store.Event{Object: r, Facts: list})
 	}
 	in := mesh.Input{World: back, Mesh: d.Name}
 	for i := range t.objects {
@@ -37,7 +39,7 @@ func readBack(d *mesh.Driver, w *store.Store, t *translated) (*store.Store, []mo
 	}
 	d.Import(&in)
 	for _, f := range in.Facts {
-		set(f)
+		back.Set(store.Event{Object: f.Ref(), Facts: []model.Fact{f}})
 	}
 	return back, in.Findings, nil
 }
