@@ -96,32 +96,35 @@ func policyName(r model.Ref) string {
 
 // leave says what came of the wishes that no rule carries.
 func (w *accessWriter) leave() {
+	for _, m := range w.blind {
+		w.blinded(m)
+	}
 	for in := range w.a.Intents {
-		for _, m := range w.blind {
-			if !w.wishes(m, in) {
-				continue
-			}
-			level := model.Unsupported
-			if w.done[in] {
-				level = model.Approximate // it holds at other workloads
-			}
-			w.o.SayAs(in, level, model.CodeSelector, fmt.Sprintf("the labels of %s (%s) also find pods of another service account: a policy for them admits nobody",
-				m.Ref(), labelText(m.Finder())), "Give the pods a label of their own, and the controller's selector too.")
-		}
 		if !w.done[in] && in.Feature != model.AccessClosed && w.o.Claim(in.Feature).Level != model.Unsupported {
 			w.o.Say(in, model.Unsupported, "nothing was written for this: no caller, or no request, that it goes together with can be said", "")
 		}
 	}
 }
 
-// wishes says whether an intent belongs to a grant that covers a workload.
-func (w *accessWriter) wishes(m *model.Member, in model.Intent) bool {
+// blinded says what came of a workload whose labels find others: also where nobody was to be admitted, since the others are closed too.
+func (w *accessWriter) blinded(m *model.Member) {
 	for _, g := range w.grants {
-		if g.of.Covers(m.Workload) && slices.Contains(g.intents, in) {
-			return true
+		if !g.of.Covers(m.Workload) {
+			continue
+		}
+		list := g.intents
+		if len(list) == 0 {
+			list = []model.Intent{{Feature: model.AccessCaller, Object: g.of.Permission.Ref(), Path: "spec.destination"}}
+		}
+		for _, in := range list {
+			level := model.Unsupported
+			if w.done[in] || len(g.intents) == 0 {
+				level = model.Approximate // it holds at other workloads, or there is nothing that it loses
+			}
+			w.o.SayAs(in, level, model.CodeSelector, fmt.Sprintf("the labels of %s (%s) also find pods of another service account: a policy for them admits nobody, to any of these pods",
+				m.Ref(), labelText(m.Finder())), "Give the pods a label of their own, and the controller's selector too.")
 		}
 	}
-	return false
 }
 
 func labelText(labels map[string]string) string {

@@ -8,7 +8,6 @@ require (
 	istio.io/istio v0.0.0-20260827124520-eed52ebb66ad
 )
 
-
 require (
 	cel.dev/expr v0.25.1 // indirect
 	dario.cat/mergo v1.0.2 // indirect
