@@ -168,7 +168,9 @@ func (p *permit) read(m *model.GrantMatch) (why string) {
 		}
 	}
 	p.methods = m.Methods
-	if why = p.path(pattern.Path(m.Path, m.Group.FullPath), m.Path); why != "" {
+	if own := readTemplates(m.Path); own != nil && m.Group.FullPath && strings.Contains(m.Path, letters) {
+		p.paths = own
+	} else if why = p.path(pattern.Path(m.Path, m.Group.FullPath), m.Path); why != "" {
 		return why
 	}
 	for i := range m.Headers {

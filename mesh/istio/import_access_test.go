@@ -108,3 +108,19 @@ func TestImportAccess(t *testing.T) {
 		}
 	})
 }
+
+// TestTemplates holds that Istio's own path templates come back as they were, and that nothing else is taken for one.
+func TestTemplates(t *testing.T) {
+	w := world(shop()...)
+	_, back := imported(t, w, "apiVersion: security.istio.io/v1\nkind: AuthorizationPolicy\nmetadata: {name: p, namespace: shop}\nspec:\n"+
+		"  selector: {matchLabels: {version: v3}}\n  rules: [{"+webCaller+", to: [{operation: {paths: [\"/a.b/{*}/c/{**}\", /d*, \"/x/{**}/y\"]}}]}]\n")
+	out := translate(back)
+	if got := toldOf(out); !strings.Contains(got, "- /a.b/{*}/c/{**}\n        - /d*\n        - /x/{**}/y\n") || len(out.findings) > 0 {
+		t.Errorf("said again:\n%s", got)
+	}
+	for _, e := range []string{"/a" + letters + "]+", letters + "]+", "/" + letters + "]+|/[0-9]+", "/" + letters + "/]*/" + letters + "]+", "/(" + letters + "]+)"} {
+		if got := readTemplates(e); got != nil {
+			t.Errorf("%s is taken for %v", e, got)
+		}
+	}
+}

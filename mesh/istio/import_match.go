@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/anymesh/anymesh/model"
+	"github.com/anymesh/anymesh/pattern"
 )
 
 // nativeOperation is what a rule lets callers do: requests, or raw TCP where there is no match.
@@ -122,6 +123,43 @@ func (r *reader) request(p *nativePolicy, at string, op *operation) *path {
 // letters are those that Istio's templates take in a segment.
 const letters = `[a-zA-Z0-9\-._~%!$&'()+,;:@=`
 
+// templateExpression is the expression for a template of Istio's.
+func templateExpression(template string) string {
+	return strings.NewReplacer(`\{\*\*\}`, letters+"/]*", `\{\*\}`, letters+"]+").Replace(regexp.QuoteMeta(template))
+}
+
+// readTemplates is the inverse: the texts and templates that were read as an expression; nil where it was written by somebody else.
+func readTemplates(expression string) []string {
+	var out []string
+	for a := range strings.SplitSeq(expression, "|") {
+		if !strings.Contains(a, letters) {
+			text, ok := wildcard(pattern.Path(a, true))
+			if !ok || strings.ContainsAny(text, "{}") {
+				return nil
+			}
+			out = append(out, text)
+			continue
+		}
+		t := strings.ReplaceAll(strings.NewReplacer(letters+"/]*", "{**}", letters+"]+", "{*}").Replace(a), `\`, "")
+		if templateExpression(t) != a || !wellFormed(t) {
+			return nil
+		}
+		out = append(out, t)
+	}
+	return out
+}
+
+// wellFormed says whether Istio takes a template.
+func wellFormed(template string) bool {
+	rest, ok := strings.CutPrefix(template, "/")
+	open := false
+	for s := range strings.SplitSeq(rest, "/") {
+		ok = ok && (plain(s) || !open && (s == "{*}" || s == "{**}"))
+		open = open || s == "{**}"
+	}
+	return ok
+}
+
 // paths reads Istio's texts and templates for paths.
 func (p *path) paths(list []string) {
 	var all []string
@@ -130,7 +168,7 @@ func (p *path) paths(list []string) {
 			all = append(all, anyText([]string{v}, ".+"))
 			continue
 		}
-		all = append(all, strings.NewReplacer(`\{\*\*\}`, letters+"/]*", `\{\*\}`, letters+"]+").Replace(regexp.QuoteMeta(v)))
+		all = append(all, templateExpression(v))
 	}
 	p.all, p.whole = strings.Join(all, "|"), true
 	if begin, ok := strings.CutSuffix(list[0], "*"); ok && len(list) == 1 && begin != "" && !strings.Contains(begin, "*") {
