@@ -10,16 +10,15 @@ import (
 	"testing"
 
 	"github.com/anymesh/anymesh/engine"
-	"github.com/anymesh/anymesh/mesh"
 	"github.com/anymesh/anymesh/model"
 	"github.com/anymesh/anymesh/object"
 )
 
 // goldens compares what a driver says of each case, objects and report in one file, with what was read and found good before.
-func goldens(t *testing.T, d *mesh.Driver, cases []Case) {
+func goldens(t *testing.T, s Subject, cases []Case) {
 	for _, c := range cases {
 		t.Run(c.Name, func(t *testing.T) {
-			got, path := golden(d, &c), filepath.Join("testdata", "cases", c.Name+".golden")
+			got, path := golden(s, &c), filepath.Join("testdata", "cases", c.Name+".golden")
 			if *update {
 				if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 					t.Fatal(err)
@@ -41,9 +40,9 @@ func goldens(t *testing.T, d *mesh.Driver, cases []Case) {
 }
 
 // golden is the text of a golden: the report in comments, then the objects.
-func golden(d *mesh.Driver, c *Case) []byte {
-	s, findings := c.World()
-	t := translate(d, s)
+func golden(s Subject, c *Case) []byte {
+	w, findings := c.World()
+	t := translate(s.Driver, w)
 	findings = append(findings, t.faults...)
 	for _, list := range t.findings {
 		findings = append(findings, list...)
@@ -53,6 +52,10 @@ func golden(d *mesh.Driver, c *Case) []byte {
 		fmt.Fprintf(&b, "# %s\n", line(f))
 	}
 	for i := range t.objects {
+		if s.Show != nil {
+			b.WriteString(s.Show(&t.objects[i]))
+			continue
+		}
 		b.WriteString("---\n")
 		b.Write(object.AppendYAML(nil, &t.objects[i]))
 	}

@@ -55,6 +55,9 @@ func (s *Subject) ask(worlds []World, admitted func(*answer) string, routed func
 			if q == nil {
 				break
 			}
+			if q.Layer == model.LayerDatagram && s.Driver.Claim(model.AccessDatagram).Level != model.Exact {
+				continue // the mesh does not carry it, and says so
+			}
 			say := func(problem string) {
 				if problem != "" && len(problems) < 50 {
 					problems = append(problems, fmt.Sprintf("world %s: %s %s from %s to %s port %d %s headers %v: %s %s", w.Name, q.Method, q.Path, q.From, q.Service, q.Port, q.Host, q.Headers, s.Driver.Name, problem))
@@ -73,7 +76,7 @@ func (s *Subject) ask(worlds []World, admitted func(*answer) string, routed func
 
 // routed compares where the two sides send a request.
 func (s *Subject) routed(w *store.Store, t *translated, q *model.Request) string {
-	if wishes(t.findings[store.Unit{Kind: store.UnitRoute, Name: q.Service}]) || q.Layer == model.LayerDatagram && s.Driver.Claim(model.SplitDatagram).Level != model.Exact {
+	if wishes(t.findings[store.Unit{Kind: store.UnitRoute, Name: q.Service}]) {
 		return ""
 	}
 	route, _ := model.JoinRoute(w, q.Service)
@@ -116,7 +119,7 @@ func (s *Subject) answers(w *store.Store, t *translated, q *model.Request) (out 
 		panic(err) // requests are made for ports that are there
 	}
 	shares, _ := route.Choose(port, q)
-	said := q.Layer != model.LayerDatagram || s.Driver.Claim(model.AccessDatagram).Level == model.Exact
+	said := true
 	for _, list := range t.findings { // labels that find others too narrow what those admit: it is said where it was caused
 		said = said && !slices.ContainsFunc(list, func(f model.Finding) bool { return f.Code == model.CodeSelector })
 	}

@@ -39,12 +39,14 @@ type Subject struct {
 	Driver *mesh.Driver
 	Judge  Judge
 	CRDs   []string // files with the mesh's own schemas, beside the checkout: see Shared
+	// Show writes an object in goldens, where most of it is the same in every object; nil: as YAML, whole.
+	Show func(*mesh.Object) string
 }
 
 // Run asks everything of a driver.
 func Run(t *testing.T, s Subject) {
 	cases := Cases(t)
-	t.Run("cases", func(t *testing.T) { goldens(t, s.Driver, cases) })
+	t.Run("cases", func(t *testing.T) { goldens(t, s, cases) })
 	report := func(name string, suite func() []string) {
 		t.Run(name, func(t *testing.T) {
 			for _, p := range suite() {
