@@ -107,7 +107,7 @@ var entries = []Entry{
 	{model.CodeNoRoute, "A route of a permission is not there",
 		"That rule grants nothing; other rules hold. A missing HTTPRouteGroup beside a TCPRoute does not open the port.",
 		"Create the route in the TrafficTarget's namespace, or correct the name."},
-	{model.CodeNoMatch, "A match that the route group does not have",
+	{model.CodeNoMatch, "A match that the route group does not have, or none named",
 		"It grants nothing.",
 		"Correct the name in `rules[].matches`, or leave `matches` out to mean all of them."},
 	{model.CodeSubject, "A subject that nothing can stand for",

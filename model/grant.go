@@ -229,11 +229,16 @@ func (j *grantJoin) group(i int, r Rule) {
 			j.g.HTTP = append(j.g.HTTP, GrantMatch{m, g, k, i})
 		}
 	}
-	if r.All {
+	switch {
+	case len(g.Matches) == 0:
+		j.fault(Notice, CodeNoMatch, at("spec.rules", i, "name"), "HTTPRouteGroup "+name.String()+" has no matches: the rule grants nothing", "List matches in the group; one without conditions is any request.")
+	case r.All:
 		for k := range g.Matches {
 			add(k)
 		}
 		return
+	case len(r.Matches) == 0:
+		j.fault(Notice, CodeNoMatch, at("spec.rules", i, "matches"), "an empty list of matches grants nothing", "Leave matches out to mean all of the group.")
 	}
 	for n, want := range r.Matches {
 		k := slices.IndexFunc(g.Matches, func(m Match) bool { return m.Name == want })

@@ -224,6 +224,12 @@ func (p *Proxy) Run(ctx context.Context) error {
 	}
 }
 
+// Finish takes no more requests of the workload and waits for those under way, until ctx ends. The inbound side goes on: where many
+// proxies end together, all of them Finish before the first one's Run is ended, so that no request finds its way closed.
+func (p *Proxy) Finish(ctx context.Context) {
+	_ = p.out.Shutdown(ctx) // what is left is cut when Run ends
+}
+
 // drain takes nothing new and waits for what is under way.
 func (p *Proxy) drain(in net.Listener) {
 	if in != nil {

@@ -16,13 +16,13 @@ import (
 func (m *Mesh) adminHandler() http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle("GET /metrics", m.stats.Handler())
-	mux.HandleFunc("GET /findings", m.findings)
+	mux.HandleFunc("GET /findings", m.serveFindings)
 	mux.HandleFunc("GET /proxies", func(w http.ResponseWriter, _ *http.Request) { reply(w, m.server.Statuses()) })
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("ok\n")) })
 	return mux
 }
 
-func (m *Mesh) findings(w http.ResponseWriter, r *http.Request) {
+func (m *Mesh) serveFindings(w http.ResponseWriter, r *http.Request) {
 	ctx, cancel := context.WithTimeout(r.Context(), 5*time.Second)
 	defer cancel()
 	type finding struct {

@@ -15,6 +15,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"slices"
 	"sync"
 	"time"
 
@@ -42,7 +43,9 @@ type Options struct {
 	Logger       *slog.Logger
 	Access       func(proxy.Access)     // told of every finished request
 	Flushed      func(*engine.Engine)   // called after each change that came through, in the engine's loop
+	Findings     func([]model.Finding)  // called in the engine's loop with all that is to be said, at first and when that changes
 	Ready        func(Status)           // called once, when all proxies of the first batch are ready, or have failed
+	Pod          func(Pod, error)       // called later than Ready, when a pod's proxy has come up, or cannot
 	NACK         func(node, why string) // called when a proxy refuses what it was told
 }
 
@@ -73,6 +76,12 @@ type Mesh struct {
 	ads     net.Listener
 	admin   net.Listener
 	fleet   *fleet
+
+	// Of the engine's loop.
+	serve    func() // starts the control plane's server, once
+	fail     context.CancelCauseFunc
+	findings []model.Finding // told last
+	told     bool
 }
 
 // Default ports: the same numbers as beside pods of a cluster.
@@ -98,7 +107,8 @@ func New(o Options) (*Mesh, error) {
 		return nil, fmt.Errorf("the mesh's CA: %w", err)
 	}
 	m.server = xds.New(xds.Options{Logger: o.Logger, Authorize: m.authorize, OnNACK: m.refused})
-	m.engine = engine.New(engine.Target{Driver: builtin.Driver, Sink: &sink{server: m.server}})
+	// Without a sink: plans go to the server in the loop itself, which takes them at once and as a whole.
+	m.engine = engine.New(engine.Target{Driver: builtin.Driver})
 	m.engine.Set(store.Event{Object: o.Settings.Ref(), Facts: []model.Fact{&o.Settings}})
 	return m, nil
 }
@@ -121,7 +131,7 @@ func (m *Mesh) Run(ctx context.Context) error {
 	if err := m.listen(); err != nil {
 		return err
 	}
-	m.sources = identity.NewSources(ctx, m.ca, identity.SourceOptions{Logger: m.log})
+	m.sources = identity.NewSources(context.WithoutCancel(ctx), m.ca, identity.SourceOptions{Logger: m.log})
 	defer m.sources.Close()
 	own, err := m.source(controlPlane)
 	if err != nil {
@@ -133,16 +143,21 @@ func (m *Mesh) Run(ctx context.Context) error {
 	var wg sync.WaitGroup
 	defer wg.Wait()
 	defer stop()
-	wg.Go(func() {
-		if err := m.server.Serve(back, m.ads, identity.ServerTLS(own, identity.Member(m.domain()))); err != nil {
-			m.log.Error("the control plane's server ended", "error", err)
-		}
+	m.serve = sync.OnceFunc(func() {
+		wg.Go(func() {
+			if err := m.server.Serve(back, m.ads, identity.ServerTLS(own, identity.Member(m.domain()))); err != nil {
+				m.log.Error("the control plane's server ended", "error", err)
+			}
+		})
 	})
+	defer m.ads.Close()
 	if m.admin != nil {
 		wg.Go(func() { m.serveAdmin(back) })
 	}
 	m.fleet = newFleet(m)
-	defer m.fleet.stop()
+	defer m.fleet.drain()
+	ctx, m.fail = context.WithCancelCause(ctx)
+	defer m.fail(nil)
 	err = m.engine.Run(ctx, engine.Options{Logger: m.log, Flushed: m.flushed}, m.o.Source)
 	if errors.Is(err, context.Canceled) && ctx.Err() != nil {
 		return nil
@@ -150,12 +165,44 @@ func (m *Mesh) Run(ctx context.Context) error {
 	return err
 }
 
-// flushed runs in the engine's loop after each change.
+// flushed runs in the engine's loop after each change. The server knows the change before it speaks to a proxy that the change brings.
 func (m *Mesh) flushed(plans []engine.Plan) {
+	if err := m.apply(plans[0].Changes); err != nil {
+		m.fail(fmt.Errorf("the control plane cannot say what the built-in driver wrote: %w", err))
+		return
+	}
+	m.serve()
 	m.fleet.want(m.engine.Store)
+	m.tellFindings()
 	if m.o.Flushed != nil {
 		m.o.Flushed(m.engine)
 	}
+}
+
+// tellFindings says what there is to say when it is not what was said last.
+func (m *Mesh) tellFindings() {
+	if m.o.Findings == nil {
+		return
+	}
+	now := m.engine.Findings()
+	if m.told && slices.Equal(now, m.findings) {
+		return
+	}
+	m.told, m.findings = true, now
+	m.o.Findings(slices.Clone(now))
+}
+
+// apply hands the built-in driver's objects to the control plane's server.
+func (m *Mesh) apply(changes []mesh.Change) error {
+	out := make([]xds.Change, len(changes))
+	for i, c := range changes {
+		if c.Object == nil {
+			out[i].TypeURL, out[i].Name = builtin.ResourceKey(c.Key)
+			continue
+		}
+		out[i].TypeURL, out[i].Name, out[i].Resource = builtin.Resource(c.Object)
+	}
+	return m.server.Apply(out)
 }
 
 func (m *Mesh) domain() spiffeid.TrustDomain {
@@ -184,19 +231,13 @@ func (m *Mesh) listen() (err error) {
 	return nil
 }
 
-// sink hands the built-in driver's objects to the control plane's server.
-type sink struct{ server *xds.Server }
-
-func (s *sink) Apply(_ context.Context, changes []mesh.Change) error {
-	out := make([]xds.Change, len(changes))
-	for i, c := range changes {
-		if c.Object == nil {
-			out[i].TypeURL, out[i].Name = builtin.ResourceKey(c.Key)
-			continue
-		}
-		out[i].TypeURL, out[i].Name, out[i].Resource = builtin.Resource(c.Object)
+// controlPlane is who the control plane is.
+func (m *Mesh) controlPlane() spiffeid.ID {
+	id, err := identity.ID(m.o.Settings.TrustDomain, controlPlane.Namespace, controlPlane.ServiceAccount)
+	if err != nil {
+		panic("up: " + err.Error()) // New has checked the trust domain, the rest is fixed
 	}
-	return s.server.Apply(out)
+	return id
 }
 
 // serveAdmin answers on the admin port until the context ends.

@@ -1,0 +1,216 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package up
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"syscall"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials"
+
+	"github.com/anymesh/anymesh/identity"
+	"github.com/anymesh/anymesh/model"
+	"github.com/anymesh/anymesh/proxy"
+)
+
+// The pauses after failures of a pod's proxy, doubled from the first to the last: a port may come free.
+const firstPause, lastPause = 20 * time.Millisecond, 2 * time.Second
+
+// keeper keeps a proxy beside one pod, one at a time: where the pod's address or account changes, the old one ends before the new one
+// begins, since both want the same ports.
+type keeper struct {
+	f     *fleet
+	name  model.Name
+	wake  chan struct{} // the pod has changed
+	tried chan struct{} // closed when the first proxy works, or has failed
+
+	// Guarded by the fleet's lock.
+	pod *model.Pod // nil: gone
+	up  *Pod       // whose proxy works
+	err error      // why none works
+}
+
+// member is one proxy beside a pod.
+type member struct {
+	pod   model.Pod
+	proxy *proxy.Proxy
+	conn  *grpc.ClientConn
+}
+
+// want takes what the pod is now. The caller holds the lock.
+func (k *keeper) want(p *model.Pod) {
+	old := k.pod
+	k.pod = p
+	if p != nil && old != nil && same(old, p) || p == old {
+		return
+	}
+	select {
+	case k.wake <- struct{}{}:
+	default:
+	}
+}
+
+// same says whether one proxy can stand beside both.
+func same(a, b *model.Pod) bool {
+	return a.Address == b.Address && a.Account == b.Account && a.Workload == b.Workload
+}
+
+// state is the pod whose proxy works, or why none does.
+func (k *keeper) state() (*Pod, error) {
+	k.f.mu.Lock()
+	defer k.f.mu.Unlock()
+	return k.up, k.err
+}
+
+// run keeps the proxy until the pod is gone or the mesh ends.
+func (k *keeper) run() {
+	pause := firstPause
+	for {
+		p := k.next()
+		if p == nil {
+			return
+		}
+		err := k.serve(p)
+		if err == nil {
+			pause = firstPause
+			continue
+		}
+		k.tell(nil, explain(err))
+		select {
+		case <-k.f.ctx.Done():
+		case <-k.wake:
+			pause = firstPause
+			continue
+		case <-time.After(pause):
+		}
+		pause = min(2*pause, lastPause)
+	}
+}
+
+// next is the pod to serve; nil at the end of it or of the mesh.
+func (k *keeper) next() *model.Pod {
+	k.f.mu.Lock()
+	defer k.f.mu.Unlock()
+	if k.f.ctx.Err() != nil || k.pod == nil {
+		delete(k.f.keepers, k.name)
+		return nil
+	}
+	return k.pod
+}
+
+// tell takes what became of the pod's proxy, and says it where it is news.
+func (k *keeper) tell(up *Pod, err error) {
+	k.f.mu.Lock()
+	first := k.up == nil && k.err == nil
+	news := up != nil || k.err == nil || k.err.Error() != err.Error()
+	k.up, k.err = up, err
+	k.f.mu.Unlock()
+	if err != nil && news {
+		k.f.m.log.Error("a pod has no proxy", "pod", k.name.String(), "error", err)
+	}
+	if first {
+		close(k.tried) // Ready speaks of it
+	} else if told := k.f.m.o.Pod; told != nil && news {
+		if up == nil {
+			up = &Pod{Name: k.name}
+		}
+		told(*up, err)
+	}
+}
+
+// serve runs one proxy until the pod changes, the mesh ends or the proxy fails.
+func (k *keeper) serve(p *model.Pod) error {
+	r, err := k.f.m.start(p)
+	if err != nil {
+		return err
+	}
+	defer r.conn.Close()
+	ctx, cancel := context.WithCancel(k.f.ctx)
+	defer cancel()
+	node := p.Name.String()
+	k.f.mu.Lock()
+	k.f.owners[node] = r
+	k.f.mu.Unlock()
+	defer func() {
+		k.f.mu.Lock()
+		delete(k.f.owners, node)
+		k.f.mu.Unlock()
+	}()
+	ended := make(chan error, 1)
+	go func() { ended <- r.proxy.Run(ctx) }()
+	ready := r.proxy.Ready()
+	for {
+		select {
+		case err := <-ended:
+			if err == nil && k.f.ctx.Err() == nil {
+				err = errors.New("its proxy ended")
+			}
+			return err
+		case <-ready:
+			ready = nil
+			k.tell(&Pod{p.Name, p.Identity(), r.proxy.OutboundAddr().String(), p.Address}, nil)
+		case <-k.wake:
+			now := k.next()
+			if now != nil && same(now, p) {
+				continue
+			}
+			if now == nil || now.Address != p.Address {
+				k.f.settle() // nobody may be on the way to it any more
+			}
+			cancel()
+			return <-ended
+		}
+	}
+}
+
+// start makes the proxy of a pod.
+func (m *Mesh) start(p *model.Pod) (*member, error) {
+	ip, err := netip.ParseAddr(p.Address)
+	if err != nil {
+		return nil, fmt.Errorf("its address %q is not an IP address", p.Address)
+	}
+	if !ip.IsLoopback() {
+		return nil, fmt.Errorf("its address %s is not on this machine: give it one in 127.0.0.0/8 (status.podIP)", ip)
+	}
+	src, err := m.source(p.Identity())
+	if err != nil {
+		return nil, err
+	}
+	conn, err := grpc.NewClient("passthrough:///"+m.ads.Addr().String(), grpc.WithTransportCredentials(credentials.NewTLS(
+		identity.ClientTLS(src, identity.Only(m.controlPlane())))))
+	if err != nil {
+		return nil, err
+	}
+	px, err := proxy.New(proxy.Config{
+		Node: proxy.Node{Namespace: p.Name.Namespace, Kind: string(p.Workload.Kind), Workload: p.Workload.Name.Name, Pod: p.Name.Name, IP: ip, ClusterDomain: m.o.Settings.ClusterDomain},
+		ADS:  conn, SVID: src, Bundles: src, OutboundPort: m.o.OutboundPort, InboundPort: m.o.InboundPort, Direct: true,
+		Logger: m.log.With("pod", p.Name.String()), Stats: m.stats, Access: m.o.Access, Drain: drainWait,
+	})
+	if err != nil {
+		conn.Close()
+		return nil, err
+	}
+	return &member{*p, px, conn}, nil
+}
+
+// explain says what to do about a port that could not be had.
+func explain(err error) error {
+	var op *net.OpError
+	if !errors.As(err, &op) || op.Addr == nil {
+		return err
+	}
+	host, port, _ := net.SplitHostPort(op.Addr.String())
+	switch {
+	case errors.Is(err, syscall.EADDRINUSE):
+		return fmt.Errorf("port %s of %s is in use: end the process that has it (another mesh?), or choose other ports: %w", port, host, err)
+	case errors.Is(err, syscall.EADDRNOTAVAIL):
+		return fmt.Errorf("this machine has no address %s; on macOS, add it with: sudo ifconfig lo0 alias %s up: %w", host, host, err)
+	}
+	return err
+}
