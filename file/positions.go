@@ -10,6 +10,7 @@ import (
 
 	"github.com/anymesh/anymesh/model"
 	"github.com/anymesh/anymesh/object"
+	"github.com/anymesh/anymesh/smi"
 )
 
 // Positions knows where every field was written. It may be asked while a Source changes it.
@@ -42,6 +43,20 @@ func (p *Positions) Find(ref model.Ref, path string) (file string, line, column 
 	}
 	line, column = position(o, path)
 	return o.File, line, column
+}
+
+// Written is a path as the object's own version writes it: spec.rules[0] of a v1alpha1 TrafficTarget is its specs[0].
+func (p *Positions) Written(ref model.Ref, path string) string {
+	if p == nil {
+		return path
+	}
+	p.mu.RLock()
+	o := p.objects[ref]
+	p.mu.RUnlock()
+	if o == nil || !smi.Speaks(o.APIVersion, o.Kind) {
+		return path
+	}
+	return smi.Path(o.APIVersion, ref.Kind, path)
 }
 
 func join(dir, base string) string {
