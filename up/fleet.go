@@ -18,11 +18,13 @@ import (
 	"github.com/anymesh/anymesh/xds"
 )
 
-// How long things may take that are waited for.
+// How long things may take that are waited for. Each of them takes milliseconds; a proxy that hangs must not hold up the others.
 const (
-	readyWait  = 10 * time.Second // for the proxies of the first batch
-	settleWait = 2 * time.Second  // for all proxies to hear that a pod is gone, before its proxy goes too
-	drainWait  = 5 * time.Second  // for requests under way at the end
+	readyWait  = 10 * time.Second       // for the proxies of the first batch
+	joinWait   = time.Second            // for new pods' proxies, before others are told of the pods
+	lingerWait = 200 * time.Millisecond // for requests whose way was chosen just before
+	settleWait = time.Second            // for all proxies to hear that a pod is gone, before its proxy goes too
+	drainWait  = 5 * time.Second        // for requests under way at the end
 )
 
 // fleet keeps one proxy running beside each pod.
@@ -33,35 +35,63 @@ type fleet struct {
 	wg   sync.WaitGroup
 
 	mu      sync.Mutex
-	keepers map[model.Name]*keeper
-	owners  map[string]*member // who may speak for a node
+	keepers map[place]*keeper
+	members map[*member]struct{} // that run
 	started bool
+
+	whole    chan struct{} // closed when the first batch has been told whole
+	tellOnce sync.Once
+}
+
+// place is where a pod is. A pod that moves is two: the new one is there before the old one goes.
+type place struct {
+	pod     model.Name
+	address string
 }
 
 func newFleet(m *Mesh) *fleet {
-	f := &fleet{m: m, keepers: map[model.Name]*keeper{}, owners: map[string]*member{}}
+	f := &fleet{m: m, keepers: map[place]*keeper{}, members: map[*member]struct{}{}, whole: make(chan struct{})}
 	f.ctx, f.stop = context.WithCancel(context.Background())
 	return f
 }
 
-// want says which pods there are now. It runs in the engine's loop, and does not wait for their proxies.
-func (f *fleet) want(s *store.Store) {
-	pods := map[model.Name]*model.Pod{}
+// add starts proxies beside the pods that are new, waits a bounded time until they work or have failed, and lists the places that are left.
+// It runs in the engine's loop.
+func (f *fleet) add(ctx context.Context, s *store.Store) (left []*keeper) {
+	pods := map[place]*model.Pod{}
 	for fact := range s.Facts {
 		if p, ok := fact.(*model.Pod); ok && p.Address != "" {
-			pods[p.Name] = p
+			pods[place{p.Name, p.Address}] = p
 		}
 	}
+	fresh, left := f.compare(pods)
+	ctx, cancel := context.WithTimeout(ctx, joinWait)
+	defer cancel()
+	for _, k := range fresh {
+		select {
+		case <-k.tried:
+		case <-ctx.Done():
+		}
+	}
+	return left
+}
+
+func (f *fleet) compare(pods map[place]*model.Pod) (fresh, left []*keeper) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	var fresh []*keeper
-	for n, k := range f.keepers {
-		k.want(pods[n])
+	for at, k := range f.keepers {
+		if p := pods[at]; p != nil {
+			k.leaving = false
+			k.want(p)
+		} else if k.pod != nil && !k.leaving {
+			k.leaving = true
+			left = append(left, k)
+		}
 	}
-	for n, p := range pods {
-		if f.keepers[n] == nil {
-			k := &keeper{f: f, name: n, pod: p, wake: make(chan struct{}, 1), tried: make(chan struct{})}
-			f.keepers[n] = k
+	for at, p := range pods {
+		if f.keepers[at] == nil {
+			k := &keeper{f: f, at: at, pod: p, late: f.started, wake: make(chan struct{}, 1), tried: make(chan struct{}), done: make(chan struct{})}
+			f.keepers[at] = k
 			fresh = append(fresh, k)
 			f.wg.Go(k.run)
 		}
@@ -70,7 +100,24 @@ func (f *fleet) want(s *store.Store) {
 		f.started = true
 		f.wg.Go(func() { f.ready(fresh) })
 	}
+	return fresh, left
 }
+
+// remove ends the proxies of pods that are gone, and waits until they have ended.
+func (f *fleet) remove(left []*keeper) {
+	f.mu.Lock()
+	left = slices.DeleteFunc(left, func(k *keeper) bool { return !k.leaving }) // some may have come back
+	for _, k := range left {
+		k.want(nil)
+	}
+	f.mu.Unlock()
+	for _, k := range left {
+		<-k.done
+	}
+}
+
+// told says that the server has all of the first batch: before, a service would not be known.
+func (f *fleet) told() { f.tellOnce.Do(func() { close(f.whole) }) }
 
 // ready waits until each of the first proxies works or has failed, and says so.
 func (f *fleet) ready(first []*keeper) {
@@ -80,6 +127,10 @@ func (f *fleet) ready(first []*keeper) {
 	limit, cancel := context.WithTimeout(f.ctx, readyWait)
 	defer cancel()
 	st := Status{Failed: map[model.Name]error{}}
+	select {
+	case <-f.whole:
+	case <-limit.Done():
+	}
 	for _, k := range first {
 		select {
 		case <-k.tried:
@@ -87,9 +138,9 @@ func (f *fleet) ready(first []*keeper) {
 		}
 		switch pod, err := k.state(); {
 		case err != nil:
-			st.Failed[k.name] = err
+			st.Failed[k.at.pod] = err
 		case pod == nil:
-			st.Failed[k.name] = errors.New("its proxy was not told in time what it admits")
+			st.Failed[k.at.pod] = errors.New("its proxy was not told in time what it admits")
 		default:
 			st.Proxies = append(st.Proxies, *pod)
 		}
@@ -105,8 +156,8 @@ func (f *fleet) ready(first []*keeper) {
 }
 
 // settle waits until every proxy has taken what it was told, for a bounded time.
-func (f *fleet) settle() {
-	ctx, cancel := context.WithTimeout(f.ctx, settleWait)
+func (f *fleet) settle(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, settleWait)
 	defer cancel()
 	look := time.NewTicker(2 * time.Millisecond)
 	defer look.Stop()
@@ -133,7 +184,7 @@ func (f *fleet) drain() {
 	defer cancel()
 	var all sync.WaitGroup
 	f.mu.Lock()
-	for _, r := range f.owners {
+	for r := range f.members {
 		all.Go(func() { r.proxy.Finish(ctx) })
 	}
 	f.mu.Unlock()
@@ -148,13 +199,15 @@ func (m *Mesh) authorize(ctx context.Context, node *core.Node) error {
 	if err != nil {
 		return err
 	}
+	pod := podOf(node.GetId())
 	m.fleet.mu.Lock()
-	r := m.fleet.owners[podOf(node.GetId())]
-	m.fleet.mu.Unlock()
-	if r == nil || peer.String() != r.pod.Identity().SPIFFE(m.o.Settings.TrustDomain) {
-		return fmt.Errorf("%s may not be the node %s", peer, node.GetId())
+	defer m.fleet.mu.Unlock()
+	for r := range m.fleet.members {
+		if r.pod.Name.String() == pod && r.pod.Identity().SPIFFE(m.o.Settings.TrustDomain) == peer.String() {
+			return nil
+		}
 	}
-	return nil
+	return fmt.Errorf("%s may not be the node %s", peer, node.GetId())
 }
 
 // podOf reads the pod's name from a node ID, namespace/workload/pod.

@@ -22,18 +22,21 @@ import (
 // The pauses after failures of a pod's proxy, doubled from the first to the last: a port may come free.
 const firstPause, lastPause = 20 * time.Millisecond, 2 * time.Second
 
-// keeper keeps a proxy beside one pod, one at a time: where the pod's address or account changes, the old one ends before the new one
-// begins, since both want the same ports.
+// keeper keeps a proxy beside one pod, one at a time: where the pod's account changes, the old one ends before the new one begins,
+// since both want the same ports.
 type keeper struct {
 	f     *fleet
-	name  model.Name
+	at    place
+	late  bool          // not of the first batch, of which Ready speaks
 	wake  chan struct{} // the pod has changed
 	tried chan struct{} // closed when the first proxy works, or has failed
+	done  chan struct{} // closed when the keeper has ended
 
 	// Guarded by the fleet's lock.
-	pod *model.Pod // nil: gone
-	up  *Pod       // whose proxy works
-	err error      // why none works
+	pod     *model.Pod // nil: gone
+	leaving bool       // the pod is gone, and its proxy is about to
+	up      *Pod       // whose proxy works
+	err     error      // why none works
 }
 
 // member is one proxy beside a pod.
@@ -58,7 +61,7 @@ func (k *keeper) want(p *model.Pod) {
 
 // same says whether one proxy can stand beside both.
 func same(a, b *model.Pod) bool {
-	return a.Address == b.Address && a.Account == b.Account && a.Workload == b.Workload
+	return a.Account == b.Account && a.Workload == b.Workload
 }
 
 // state is the pod whose proxy works, or why none does.
@@ -70,6 +73,7 @@ func (k *keeper) state() (*Pod, error) {
 
 // run keeps the proxy until the pod is gone or the mesh ends.
 func (k *keeper) run() {
+	defer close(k.done)
 	pause := firstPause
 	for {
 		p := k.next()
@@ -93,12 +97,19 @@ func (k *keeper) run() {
 	}
 }
 
-// next is the pod to serve; nil at the end of it or of the mesh.
+// now is what the pod is.
+func (k *keeper) now() *model.Pod {
+	k.f.mu.Lock()
+	defer k.f.mu.Unlock()
+	return k.pod
+}
+
+// next is the pod to serve; nil at the end of it or of the mesh, and of the keeper.
 func (k *keeper) next() *model.Pod {
 	k.f.mu.Lock()
 	defer k.f.mu.Unlock()
 	if k.f.ctx.Err() != nil || k.pod == nil {
-		delete(k.f.keepers, k.name)
+		delete(k.f.keepers, k.at)
 		return nil
 	}
 	return k.pod
@@ -112,13 +123,14 @@ func (k *keeper) tell(up *Pod, err error) {
 	k.up, k.err = up, err
 	k.f.mu.Unlock()
 	if err != nil && news {
-		k.f.m.log.Error("a pod has no proxy", "pod", k.name.String(), "error", err)
+		k.f.m.log.Error("a pod has no proxy", "pod", k.at.pod.String(), "error", err)
 	}
 	if first {
-		close(k.tried) // Ready speaks of it
-	} else if told := k.f.m.o.Pod; told != nil && news {
+		close(k.tried)
+	}
+	if told := k.f.m.o.Pod; told != nil && news && (k.late || !first) {
 		if up == nil {
-			up = &Pod{Name: k.name}
+			up = &Pod{Name: k.at.pod, Address: k.at.address}
 		}
 		told(*up, err)
 	}
@@ -133,13 +145,12 @@ func (k *keeper) serve(p *model.Pod) error {
 	defer r.conn.Close()
 	ctx, cancel := context.WithCancel(k.f.ctx)
 	defer cancel()
-	node := p.Name.String()
 	k.f.mu.Lock()
-	k.f.owners[node] = r
+	k.f.members[r] = struct{}{}
 	k.f.mu.Unlock()
 	defer func() {
 		k.f.mu.Lock()
-		delete(k.f.owners, node)
+		delete(k.f.members, r)
 		k.f.mu.Unlock()
 	}()
 	ended := make(chan error, 1)
@@ -156,12 +167,8 @@ func (k *keeper) serve(p *model.Pod) error {
 			ready = nil
 			k.tell(&Pod{p.Name, p.Identity(), r.proxy.OutboundAddr().String(), p.Address}, nil)
 		case <-k.wake:
-			now := k.next()
-			if now != nil && same(now, p) {
+			if now := k.now(); now != nil && same(now, p) {
 				continue
-			}
-			if now == nil || now.Address != p.Address {
-				k.f.settle() // nobody may be on the way to it any more
 			}
 			cancel()
 			return <-ended

@@ -16,6 +16,7 @@ import (
 	"net"
 	"net/http"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -42,7 +43,7 @@ type Options struct {
 	Identity     string // folder of the CA's keys; empty: new ones at each start
 	Logger       *slog.Logger
 	Access       func(proxy.Access)     // told of every finished request
-	Flushed      func(*engine.Engine)   // called after each change that came through, in the engine's loop
+	Flushed      func(*engine.Engine)   // called after each change that came through, in the engine's loop, before proxies are told
 	Findings     func([]model.Finding)  // called in the engine's loop with all that is to be said, at first and when that changes
 	Ready        func(Status)           // called once, when all proxies of the first batch are ready, or have failed
 	Pod          func(Pod, error)       // called later than Ready, when a pod's proxy has come up, or cannot
@@ -78,10 +79,10 @@ type Mesh struct {
 	fleet   *fleet
 
 	// Of the engine's loop.
-	serve    func() // starts the control plane's server, once
-	fail     context.CancelCauseFunc
+	serve    func()          // starts the control plane's server, once
 	findings []model.Finding // told last
 	told     bool
+	closing  map[string]bool // inbound listeners that go when their proxies have ended
 }
 
 // Default ports: the same numbers as beside pods of a cluster.
@@ -102,7 +103,7 @@ func New(o Options) (*Mesh, error) {
 	if err != nil {
 		return nil, fmt.Errorf("trust domain %q: %w", o.Settings.TrustDomain, err)
 	}
-	m := &Mesh{o: o, log: o.Logger, stats: stats.New()}
+	m := &Mesh{o: o, log: o.Logger, stats: stats.New(), closing: map[string]bool{}}
 	if m.ca, err = identity.NewCA(identity.Options{TrustDomain: domain, Dir: o.Identity}); err != nil {
 		return nil, fmt.Errorf("the mesh's CA: %w", err)
 	}
@@ -115,6 +116,9 @@ func New(o Options) (*Mesh, error) {
 
 // Stats counts what passes.
 func (m *Mesh) Stats() *stats.Stats { return m.stats }
+
+// CA signs the certificates of the mesh.
+func (m *Mesh) CA() *identity.CA { return m.ca }
 
 // Engine is the mesh's engine; outside its loop it is entered through Ask alone.
 func (m *Mesh) Engine() *engine.Engine { return m.engine }
@@ -131,6 +135,7 @@ func (m *Mesh) Run(ctx context.Context) error {
 	if err := m.listen(); err != nil {
 		return err
 	}
+	defer m.ads.Close()
 	m.sources = identity.NewSources(context.WithoutCancel(ctx), m.ca, identity.SourceOptions{Logger: m.log})
 	defer m.sources.Close()
 	own, err := m.source(controlPlane)
@@ -150,32 +155,88 @@ func (m *Mesh) Run(ctx context.Context) error {
 			}
 		})
 	})
-	defer m.ads.Close()
 	if m.admin != nil {
 		wg.Go(func() { m.serveAdmin(back) })
 	}
 	m.fleet = newFleet(m)
 	defer m.fleet.drain()
-	ctx, m.fail = context.WithCancelCause(ctx)
-	defer m.fail(nil)
-	err = m.engine.Run(ctx, engine.Options{Logger: m.log, Flushed: m.flushed}, m.o.Source)
-	if errors.Is(err, context.Canceled) && ctx.Err() != nil {
+	flushed := func(p []engine.Plan) { m.flushed(ctx, p) }
+	if err = m.engine.Run(ctx, engine.Options{Logger: m.log, Flushed: flushed}, m.o.Source); ctx.Err() != nil {
 		return nil
 	}
 	return err
 }
 
-// flushed runs in the engine's loop after each change. The server knows the change before it speaks to a proxy that the change brings.
-func (m *Mesh) flushed(plans []engine.Plan) {
-	if err := m.apply(plans[0].Changes); err != nil {
-		m.fail(fmt.Errorf("the control plane cannot say what the built-in driver wrote: %w", err))
-		return
-	}
-	m.serve()
-	m.fleet.want(m.engine.Store)
-	m.tellFindings()
+// flushed runs in the engine's loop after each change, and lets nobody be asked who is not there. New pods' proxies come first, then all
+// is told that changed, and the proxies of pods that are gone go last.
+func (m *Mesh) flushed(ctx context.Context, plans []engine.Plan) {
 	if m.o.Flushed != nil {
 		m.o.Flushed(m.engine)
+	}
+	first, then, last := steps(plans[0].Changes)
+	for _, c := range first {
+		delete(m.closing, c.Name)
+	}
+	m.apply(first)
+	m.serve()
+	left := m.fleet.add(ctx, m.engine.Store)
+	m.apply(then)
+	m.fleet.told()
+	if len(left)+len(last) > 0 {
+		m.fleet.settle(ctx)
+		m.close(ctx, left, last)
+	}
+	m.tellFindings()
+}
+
+// close ends the proxies of pods that are gone, a moment after nobody is led to them any more, and takes away what they admit once they
+// have ended: what is under way at them is still judged. In between it may be wanted again.
+func (m *Mesh) close(ctx context.Context, left []*keeper, last []xds.Change) {
+	for _, c := range last {
+		m.closing[c.Name] = true
+	}
+	go func() {
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(lingerWait):
+		}
+		m.fleet.remove(left)
+		// An error is the mesh's end, which takes away everything.
+		_ = m.engine.Ask(ctx, func(*engine.Engine) {
+			m.apply(slices.DeleteFunc(last, func(c xds.Change) bool { return !m.closing[c.Name] }))
+			for _, c := range last {
+				delete(m.closing, c.Name)
+			}
+		})
+	}()
+}
+
+// steps parts changes: what proxies admit comes before what leads to them, and goes after it.
+func steps(changes []mesh.Change) (first, then, last []xds.Change) {
+	for _, c := range changes {
+		var x xds.Change
+		if c.Object == nil {
+			x.TypeURL, x.Name = builtin.ResourceKey(c.Key)
+		} else {
+			x.TypeURL, x.Name, x.Resource = builtin.Resource(c.Object)
+		}
+		switch inbound := x.Name == "inbound" || strings.HasPrefix(x.Name, "inbound/"); {
+		case inbound && c.Object == nil:
+			last = append(last, x)
+		case inbound:
+			first = append(first, x)
+		default:
+			then = append(then, x)
+		}
+	}
+	return first, then, last
+}
+
+// apply hands changes to the control plane's server.
+func (m *Mesh) apply(changes []xds.Change) {
+	if err := m.server.Apply(changes); err != nil {
+		panic("up: the built-in driver wrote what cannot be said: " + err.Error())
 	}
 }
 
@@ -190,19 +251,6 @@ func (m *Mesh) tellFindings() {
 	}
 	m.told, m.findings = true, now
 	m.o.Findings(slices.Clone(now))
-}
-
-// apply hands the built-in driver's objects to the control plane's server.
-func (m *Mesh) apply(changes []mesh.Change) error {
-	out := make([]xds.Change, len(changes))
-	for i, c := range changes {
-		if c.Object == nil {
-			out[i].TypeURL, out[i].Name = builtin.ResourceKey(c.Key)
-			continue
-		}
-		out[i].TypeURL, out[i].Name, out[i].Resource = builtin.Resource(c.Object)
-	}
-	return m.server.Apply(out)
 }
 
 func (m *Mesh) domain() spiffeid.TrustDomain {
