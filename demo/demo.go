@@ -11,7 +11,6 @@ import (
 	"time"
 
 	"github.com/anymesh/anymesh/engine"
-	"github.com/anymesh/anymesh/proxy/stats"
 	"github.com/anymesh/anymesh/up"
 )
 
@@ -67,6 +66,8 @@ func Run(ctx context.Context, o Options) error {
 	defer stop()
 	ready := make(chan up.Status, 1)
 	o.Mesh.Flushed = func(e *engine.Engine) { st.run(back, apps(e.Store, e.Store.Facts)) }
+	t := newTally()
+	o.Mesh.Access = t.add
 	o.Mesh.Ready = func(s up.Status) { ready <- s }
 	o.Mesh.NACK = func(node, why string) { o.Notes.Add("the proxy %s refused a configuration: %s", node, why) }
 	m, err := up.New(o.Mesh)
@@ -85,7 +86,7 @@ func Run(ctx context.Context, o Options) error {
 		return <-ended
 	case s := <-ready:
 		greet(&o, &s)
-		wg.Go(func() { show(back, &o, m.Stats()) })
+		wg.Go(func() { show(back, &o, t) })
 		traffic := make(chan struct{})
 		wg.Go(func() { drive(ctx, s.Proxies); close(traffic) })
 		select {
@@ -97,7 +98,7 @@ func Run(ctx context.Context, o Options) error {
 		end()
 		stop()
 		wg.Wait()
-		farewell(&o, m.Stats())
+		farewell(&o, t)
 		return err
 	}
 }
@@ -119,30 +120,24 @@ func greet(o *Options, s *up.Status) {
 }
 
 // show prints the table at each tick.
-func show(ctx context.Context, o *Options, st *stats.Stats) {
+func show(ctx context.Context, o *Options, t *tally) {
 	tick := time.NewTicker(o.Every)
 	defer tick.Stop()
-	t := table{out: o.Out, live: o.Live}
-	t.last = st.Snapshot()
+	d := table{out: o.Out, live: o.Live}
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case <-tick.C:
-			t.draw(st.Snapshot(), o.Every, o.Notes.take())
+			d.draw(t.take(), o.Every, o.Notes.take())
 		}
 	}
 }
 
 // farewell says what the whole run came to.
-func farewell(o *Options, st *stats.Stats) {
-	var n, refused, failed uint64
-	for _, e := range st.Snapshot() {
-		if e.Side == stats.Client {
-			n += e.Allowed + e.Denied
-			refused += e.Denied
-			failed += e.Failed
-		}
-	}
-	fmt.Fprintf(o.Out, "\n%d requests: %d admitted, %d refused by access, %d failed\n", n, n-refused, refused, failed)
+func farewell(o *Options, t *tally) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	c := t.total
+	fmt.Fprintf(o.Out, "\n%d requests: %d admitted, %d refused by access, %d failed\n", c.admitted+c.refused, c.admitted, c.refused, c.failed)
 }
