@@ -93,10 +93,12 @@ func (e *Engine) Flush() []Plan {
 	for i, t := range e.targets {
 		plans[i].Driver = t.Driver
 	}
-	for _, r := range e.translate(e.Store.Dirty()) {
+	results := e.translate(e.Store.Dirty())
+	for k := range results {
+		r := &results[k]
 		keepFindings(e.faults, r.unit, r.faults)
 		for i, t := range e.targets {
-			plans[i].Changes = append(plans[i].Changes, t.take(r.unit, r.outputs[i])...)
+			plans[i].Changes = t.take(plans[i].Changes, r.unit, &r.outputs[i])
 		}
 	}
 	for i := range plans {
@@ -105,20 +107,23 @@ func (e *Engine) Flush() []Plan {
 	return plans
 }
 
-// take compares what a unit says with what it said last.
-func (t *target) take(u store.Unit, o output) (changes []mesh.Change) {
+// take compares what a unit says with what it said last, and appends what has to change.
+func (t *target) take(changes []mesh.Change, u store.Unit, o *output) []mesh.Change {
+	keepFindings(t.findings, u, o.findings)
 	last := t.said[u]
-	now := make([]said, 0, len(o.objects))
+	if last == nil && len(o.objects) == 0 {
+		return changes
+	}
+	now := make([]said, len(o.objects))
 	for i := range o.objects {
-		s := said{o.objects[i].Key(), o.hashes[i]}
-		now = append(now, s)
-		if !slices.Contains(last, s) {
-			changes = append(changes, mesh.Change{Key: s.key, Object: &o.objects[i], Unit: u.String()})
+		now[i] = said{o.objects[i].Key(), o.hashes[i]}
+		if !slices.Contains(last, now[i]) {
+			changes = append(changes, mesh.Change{Key: now[i].key, Object: &o.objects[i]})
 		}
 	}
-	for _, s := range last {
-		if !slices.ContainsFunc(now, func(n said) bool { return n.key == s.key }) {
-			changes = append(changes, mesh.Change{Key: s.key, Unit: u.String()})
+	for i := range last {
+		if !slices.ContainsFunc(now, func(n said) bool { return n.key == last[i].key }) {
+			changes = append(changes, mesh.Change{Key: last[i].key})
 		}
 	}
 	if len(now) == 0 {
@@ -126,7 +131,6 @@ func (t *target) take(u store.Unit, o output) (changes []mesh.Change) {
 	} else {
 		t.said[u] = now
 	}
-	keepFindings(t.findings, u, o.findings)
 	return changes
 }
 
@@ -141,17 +145,14 @@ func keepFindings(m map[store.Unit][]model.Finding, u store.Unit, f []model.Find
 // order puts what is to be before what is to go, and takes the latter in the opposite order: others may refer to it until they have
 // changed. An object that moved from one unit to another is not deleted.
 func order(changes []mesh.Change) []mesh.Change {
+	if !slices.ContainsFunc(changes, func(c mesh.Change) bool { return c.Object == nil }) {
+		return changes
+	}
 	set := map[mesh.Key]bool{}
-	gone := 0
 	for _, c := range changes {
-		if c.Object == nil {
-			gone++
-		} else {
+		if c.Object != nil {
 			set[c.Key] = true
 		}
-	}
-	if gone == 0 {
-		return changes
 	}
 	out := make([]mesh.Change, 0, len(changes))
 	for _, c := range changes {

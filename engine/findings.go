@@ -38,7 +38,16 @@ func Sort(all []model.Finding) []model.Finding {
 	})
 }
 
+// place compares step by step: most findings differ early, and there may be many.
 func place(a, b model.Finding) int {
-	return cmp.Or(a.Object.Compare(b.Object), strings.Compare(a.Path, b.Path), strings.Compare(a.Mesh, b.Mesh),
-		cmp.Compare(a.Feature, b.Feature), strings.Compare(string(a.Code), string(b.Code)))
+	if c := a.Object.Compare(b.Object); c != 0 {
+		return c
+	}
+	if c := strings.Compare(a.Path, b.Path); c != 0 {
+		return c
+	}
+	if c := strings.Compare(a.Mesh, b.Mesh); c != 0 {
+		return c
+	}
+	return cmp.Or(cmp.Compare(a.Feature, b.Feature), strings.Compare(string(a.Code), string(b.Code)))
 }

@@ -3,9 +3,6 @@
 package engine
 
 import (
-	"encoding/json"
-	"fmt"
-	"hash/maphash"
 	"runtime"
 	"slices"
 	"sync"
@@ -63,57 +60,64 @@ func (e *Engine) translate(units []store.Unit) []result {
 
 // unit joins one unit once, and gives it to every target's driver.
 func (e *Engine) unit(u store.Unit) result {
+	j := joined{unit: u}
 	r := result{unit: u, outputs: make([]output, len(e.targets))}
-	var run func(*mesh.Driver) *mesh.Output
 	switch u.Kind {
 	case store.UnitSettings:
-		run = func(d *mesh.Driver) *mesh.Output { return d.Globals(e.Store.Settings()) }
+		j.settings = e.Store.Settings()
 	case store.UnitEndpoints:
-		x := model.JoinEndpoints(e.Store, u.Name)
-		run = func(d *mesh.Driver) *mesh.Output { return d.Addresses(x) }
+		j.endpoints = model.JoinEndpoints(e.Store, u.Name)
 	case store.UnitRoute:
-		x, faults := model.JoinRoute(e.Store, u.Name)
-		r.faults = faults
-		run = func(d *mesh.Driver) *mesh.Output { return d.Routes(x) }
+		j.route, r.faults = model.JoinRoute(e.Store, u.Name)
 	case store.UnitAccess:
-		x, faults := model.JoinAccess(e.Store, model.Identity{Namespace: u.Name.Namespace, ServiceAccount: u.Name.Name})
-		r.faults = faults
-		run = func(d *mesh.Driver) *mesh.Output { return d.Accesses(x) }
+		j.access, r.faults = model.JoinAccess(e.Store, model.Identity{Namespace: u.Name.Namespace, ServiceAccount: u.Name.Name})
 	}
 	for i, t := range e.targets {
 		if t.Where == nil || u.Kind == store.UnitSettings || t.Where(u.Name.Namespace) {
-			r.outputs[i] = t.output(run(t.Driver))
+			r.outputs[i] = t.output(j.translate(t.Driver))
 		}
 	}
 	return r
 }
 
-// output hashes objects by their content.
+// joined is a unit with what is known of it.
+type joined struct {
+	unit      store.Unit
+	settings  *model.Settings
+	endpoints *model.Endpoints
+	route     *model.Route
+	access    *model.Access
+}
+
+func (j *joined) translate(d *mesh.Driver) *mesh.Output {
+	switch j.unit.Kind {
+	case store.UnitSettings:
+		return d.Globals(j.settings)
+	case store.UnitEndpoints:
+		return d.Addresses(j.endpoints)
+	case store.UnitRoute:
+		return d.Routes(j.route)
+	case store.UnitAccess:
+		return d.Accesses(j.access)
+	}
+	panic("engine: a unit of an unknown kind: " + j.unit.String())
+}
+
+// output fingerprints objects by their content.
 func (t *target) output(o *mesh.Output) output {
 	out := output{objects: o.Objects, findings: o.Findings}
 	if t.Every {
 		out.findings = append(out.findings, o.Granted()...)
 	}
 	out.findings = slices.Clip(out.findings)
+	if len(o.Objects) == 0 {
+		return out
+	}
 	out.hashes = make([]uint64, len(o.Objects))
+	p := pens.Get().(*pen)
 	for i := range o.Objects {
-		out.hashes[i] = hash(&o.Objects[i])
+		out.hashes[i] = p.digest(&o.Objects[i])
 	}
+	pens.Put(p)
 	return out
-}
-
-var seed = maphash.MakeSeed()
-
-// Digester is a Spec that knows a cheaper fingerprint than that of its JSON.
-type Digester interface{ Digest(maphash.Seed) uint64 }
-
-func hash(o *mesh.Object) uint64 {
-	if d, ok := o.Spec.(Digester); ok {
-		return d.Digest(seed)
-	}
-	b, err := json.Marshal(o)
-	if err != nil {
-		panic(fmt.Sprintf("engine: %s does not marshal: %v", o.Key(), err))
-	}
-	return maphash.Bytes(seed, b)
 }

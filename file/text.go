@@ -71,6 +71,9 @@ func (o *Options) text(rank, name string, data []byte) *text {
 				t.findings = append(t.findings, Located{f, name, line, column})
 			}
 		}
+		if e.ours && len(e.event.Findings) == 0 {
+			e.object.Rest()
+		}
 		if !e.ours && o.Ignored {
 			e.event.Findings = append(e.event.Findings, model.Finding{Level: model.Notice, Code: model.CodeIgnored, Object: e.key.Ref, Path: "kind",
 				Message: e.object.Kind + " of " + e.object.APIVersion + " is not read"})

@@ -59,13 +59,26 @@ func (d *Driver) Claim(f model.Feature) Claim {
 	return No(d.Title + " has no way to say it")
 }
 
+// exact says whether the driver claims all of the features.
+func (d *Driver) exact(all model.Features) bool {
+	for f := range model.Feature(model.NumFeatures) {
+		if !all.Has(f) {
+			continue
+		}
+		if c, ok := d.Claims[f]; !ok || c.Level != model.Exact {
+			return false
+		}
+	}
+	return true
+}
+
 // Routes translates one root.
 func (d *Driver) Routes(r *model.Route) *Output {
 	o := newOutput(d)
 	if d.Route != nil {
 		d.Route(r, o)
 	}
-	return o.settle(r.Intents)
+	return o.settle(r)
 }
 
 // Accesses translates one identity.
@@ -77,7 +90,7 @@ func (d *Driver) Accesses(a *model.Access) *Output {
 	if len(a.Workloads) == 0 && a.Identity.ServiceAccount != "" {
 		o.idle(a)
 	}
-	return o.settle(a.Intents)
+	return o.settle(a)
 }
 
 // Addresses translates one service's endpoints.

@@ -62,5 +62,4 @@ func (o *Object) MarshalJSON() ([]byte, error) {
 type Change struct {
 	Key    Key
 	Object *Object // nil: delete
-	Unit   string  // which unit says it, for logs
 }

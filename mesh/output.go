@@ -14,13 +14,24 @@ type Output struct {
 	Objects  []Object
 	Findings []model.Finding // after the driver has returned: of each intent that is not exact
 	driver   *Driver
-	intents  iter.Seq[model.Intent]
+	asker    asker // nil for a unit that asks for nothing
+}
+
+// asker is a unit that asks for something.
+type asker interface {
+	Intents(func(model.Intent) bool)
+	Features() model.Features
 }
 
 func newOutput(d *Driver) *Output { return &Output{driver: d} }
 
 // Add says an object.
-func (o *Output) Add(obj Object) { o.Objects = append(o.Objects, obj) }
+func (o *Output) Add(obj Object) {
+	if o.Objects == nil {
+		o.Objects = make([]Object, 0, 2)
+	}
+	o.Objects = append(o.Objects, obj)
+}
 
 // Say overrides the driver's claim for one intent of this unit. The worst that is said of an intent stands.
 func (o *Output) Say(in model.Intent, l Level, message, hint string) {
@@ -73,9 +84,12 @@ func (o *Output) idle(a *model.Access) {
 }
 
 // settle joins what was asked with what was said. What was said of things that nobody asked is kept too: a driver may know better.
-func (o *Output) settle(intents iter.Seq[model.Intent]) *Output {
-	o.intents = intents
-	for in := range intents {
+func (o *Output) settle(a asker) *Output {
+	o.asker = a
+	if o.driver.exact(a.Features()) { // nearly always: then the intents need not even be written out
+		return o
+	}
+	for in := range a.Intents {
 		if c := o.driver.Claim(in.Feature); c.Level != model.Exact && o.find(in) < 0 {
 			o.say(in, c.Level, code(c.Level), c.Note, "")
 		}
@@ -87,8 +101,8 @@ func (o *Output) settle(intents iter.Seq[model.Intent]) *Output {
 // nobody reads that at run time.
 func (o *Output) Granted() []model.Finding {
 	var out []model.Finding
-	if o.intents != nil {
-		for in := range o.intents {
+	if o.asker != nil {
+		for in := range o.asker.Intents {
 			if o.find(in) < 0 {
 				out = append(out, model.Finding{Mesh: o.driver.Name, Object: in.Object, Path: in.Path, Feature: in.Feature, Wish: true})
 			}

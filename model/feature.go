@@ -63,6 +63,12 @@ func (f Feature) String() string { return features[f].name }
 // Title is the feature in words, for the support matrix.
 func (f Feature) Title() string { return features[f].title }
 
+// Features is a set of features.
+type Features uint32
+
+// Has says whether a feature is in the set.
+func (s Features) Has(f Feature) bool { return s&(1<<f) != 0 }
+
 // Intent is one thing that a user asked for, at the place where he asked for it.
 type Intent struct {
 	Feature Feature

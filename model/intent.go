@@ -2,27 +2,30 @@
 
 package model
 
-import "strconv"
-
 // Intents lists what the root's splits ask of a mesh, in the order of the splits. A wish that nothing can meet is not listed: it is
 // a fault.
 func (r *Route) Intents(yield func(Intent) bool) {
-	seen := map[Intent]bool{}
-	add := func(in Intent) bool {
-		if seen[in] {
-			return true
-		}
-		seen[in] = true
-		return yield(in)
-	}
-	for _, s := range r.Splits {
-		if !r.splitIntents(s, add) {
-			return
-		}
-	}
+	o := once{yield: yield}
+	r.wishes(o.add)
 }
 
-func (r *Route) splitIntents(s *Split, add func(Intent) bool) bool {
+// Features are those of the intents. It costs next to nothing, and intents have texts: nearly always nobody needs more than to know that
+// a mesh has all of the features.
+func (r *Route) Features() (f Features) {
+	r.wishes(func(w wish) bool { f |= 1 << w.feature; return true })
+	return f
+}
+
+func (r *Route) wishes(add func(wish) bool) bool {
+	for _, s := range r.Splits {
+		if !r.splitWishes(s, add) {
+			return false
+		}
+	}
+	return true
+}
+
+func (r *Route) splitWishes(s *Split, add func(wish) bool) bool {
 	ref, live, stream, datagram := s.Ref(), false, false, false
 	for i := range r.Ports {
 		p := &r.Ports[i]
@@ -34,41 +37,40 @@ func (r *Route) splitIntents(s *Split, add func(Intent) bool) bool {
 			live = true
 			stream = stream || a.Any && p.Protocol.CarriesBytes() && p.Protocol != Auto
 			datagram = datagram || a.Any && p.Protocol == UDP
-			if !a.intents(r.Name, add) {
+			if !a.wishes(r.Name, add) {
 				return false
 			}
 		}
 	}
-	return (!live || r.Service != nil || add(Intent{SplitHost, ref, "spec.service"})) &&
-		(!stream || add(Intent{SplitStream, ref, "spec.backends"})) &&
-		(!datagram || add(Intent{SplitDatagram, ref, "spec.backends"}))
+	return (!live || r.Service != nil || add(wish{SplitHost, ref, spot{list: "spec.service"}})) &&
+		(!stream || add(wish{SplitStream, ref, spot{list: "spec.backends"}})) &&
+		(!datagram || add(wish{SplitDatagram, ref, spot{list: "spec.backends"}}))
 }
 
-func (a *Arm) intents(root Name, add func(Intent) bool) bool {
+func (a *Arm) wishes(root Name, add func(wish) bool) bool {
 	ref, weighty := a.Split.Ref(), 0
-	for _, s := range a.Shares {
-		weighty += int(min(1, s.Weight))
+	for i := range a.Shares {
+		weighty += int(min(1, a.Shares[i].Weight))
 	}
-	for _, s := range a.Shares {
-		path := at("spec.backends", s.Index, "weight")
+	for i := range a.Shares {
+		s := &a.Shares[i]
+		field := "weight"
 		if weighty == 1 && s.Weight > 0 { // all of it, whatever the number
-			path = at("spec.backends", s.Index, "service")
+			field = "service"
 		}
-		if !add(Intent{SplitWeight, ref, path}) {
+		if !add(wish{SplitWeight, ref, item("spec.backends", s.Index, field)}) {
 			return false
 		}
-		if s.Service == root && !add(Intent{SplitSelf, ref, at("spec.backends", s.Index, "service")}) {
+		if s.Service == root && !add(wish{SplitSelf, ref, item("spec.backends", s.Index, "service")}) {
 			return false
 		}
 	}
-	for _, m := range a.Matches {
-		if !add(Intent{SplitMatch, ref, "spec.matches"}) {
+	if len(a.Matches) > 0 && !add(wish{SplitMatch, ref, spot{list: "spec.matches"}}) {
+		return false
+	}
+	for i := range a.Matches {
+		if m := &a.Matches[i]; !m.wishes(m.Group, m.Index, &routing, add) {
 			return false
-		}
-		for in := range m.Intents {
-			if !add(in) {
-				return false
-			}
 		}
 	}
 	return true
@@ -82,80 +84,81 @@ var (
 	permitting = use{AccessPath, AccessMethod, AccessHeader, AccessAuthority}
 )
 
-// intents lists the conditions of a match of a group.
-func (m *Match) intents(g *RouteGroup, index int, u use) func(func(Intent) bool) {
-	return func(yield func(Intent) bool) {
-		ref, at := g.Ref(), "spec.matches["+strconv.Itoa(index)+"]"
-		if m.Path != "" && !yield(Intent{u.path, ref, at + ".pathRegex"}) {
-			return
+// wishes lists the conditions of a match of a group.
+func (m *Match) wishes(g *RouteGroup, index int, u *use, add func(wish) bool) bool {
+	ref := g.Ref()
+	if m.Path != "" && !add(wish{u.path, ref, item("spec.matches", index, "pathRegex")}) {
+		return false
+	}
+	if len(m.Methods) > 0 && !add(wish{u.method, ref, item("spec.matches", index, "methods")}) {
+		return false
+	}
+	for i := range m.Headers {
+		f := u.header
+		if m.Headers[i].Authority() {
+			f = u.authority
 		}
-		if len(m.Methods) > 0 && !yield(Intent{u.method, ref, at + ".methods"}) {
-			return
-		}
-		for i := range m.Headers {
-			f := u.header
-			if m.Headers[i].Authority() {
-				f = u.authority
-			}
-			if !yield(Intent{f, ref, at + ".headers[" + m.Headers[i].Name + "]"}) {
-				return
-			}
+		at := item("spec.matches", index, "headers")
+		if at.key = m.Headers[i].Name; !add(wish{f, ref, at}) {
+			return false
 		}
 	}
+	return true
 }
 
 // Intents lists the conditions of the match, as a split asks them.
 func (m *ArmMatch) Intents(yield func(Intent) bool) {
-	m.Match.intents(m.Group, m.Index, routing)(yield)
+	m.Match.wishes(m.Group, m.Index, &routing, func(w wish) bool { return yield(w.intent()) })
 }
 
 // Intents lists what the identity's permissions ask of a mesh, in the order of the permissions. With nothing to protect, or nothing
 // enforced, there is nothing to ask.
 func (a *Access) Intents(yield func(Intent) bool) {
-	if len(a.Workloads) == 0 || a.Settings.Access == AccessAllow {
-		return
-	}
-	seen := map[Intent]bool{}
-	add := func(in Intent) bool {
-		if seen[in] {
-			return true
-		}
-		seen[in] = true
-		return yield(in)
-	}
-	if a.Settings.Access == AccessDeny && !add(Intent{AccessClosed, a.Settings.Ref(), "accessDefault"}) {
-		return
-	}
-	for i := range a.Grants {
-		if g := &a.Grants[i]; !g.Empty() && !g.intents(add) {
-			return
-		}
-	}
+	o := once{yield: yield}
+	a.wishes(o.add)
 }
 
-func (g *Grant) intents(add func(Intent) bool) bool {
-	ref := g.Permission.Ref()
-	if g.Subset != nil && !add(Intent{AccessSubset, ref, "spec.destination"}) {
+// Features are those of the intents, without their cost.
+func (a *Access) Features() (f Features) {
+	a.wishes(func(w wish) bool { f |= 1 << w.feature; return true })
+	return f
+}
+
+func (a *Access) wishes(add func(wish) bool) bool {
+	if len(a.Workloads) == 0 || a.Settings.Access == AccessAllow {
+		return true
+	}
+	if a.Settings.Access == AccessDeny && !add(wish{AccessClosed, a.Settings.Ref(), spot{list: "accessDefault"}}) {
+		return false
+	}
+	for i := range a.Grants {
+		if g := &a.Grants[i]; !g.Empty() && !g.wishes(add) {
+			return false
+		}
+	}
+	return true
+}
+
+func (g *Grant) wishes(add func(wish) bool) bool {
+	if g.Subset != nil && !add(wish{AccessSubset, g.Permission.Ref(), spot{list: "spec.destination"}}) {
 		return false
 	}
 	for i := range g.Sources {
-		if !add(g.Sources[i].Intent(g)) {
+		if !add(g.Sources[i].wish(g)) {
 			return false
 		}
 	}
 	for i := range g.HTTP {
-		for in := range g.HTTP[i].Intents {
-			if !add(in) {
-				return false
-			}
+		if m := &g.HTTP[i]; !m.wishes(m.Group, m.Index, &permitting, add) {
+			return false
 		}
 	}
-	return g.portIntents(add)
+	return g.portWishes(add)
 }
 
-func (g *Grant) portIntents(add func(Intent) bool) bool {
+func (g *Grant) portWishes(add func(wish) bool) bool {
 	ref := g.Permission.Ref()
-	if g.Permission.Port != 0 && !add(Intent{AccessPort, ref, "spec.destination.port"}) {
+	if g.Permission.Port != 0 && !add(wish{AccessPort, ref, spot{list: "spec.destination.port"}}) {
 		return false
 	}
 	for i, c := range g.Carriers {
@@ -163,10 +166,10 @@ func (g *Grant) portIntents(add func(Intent) bool) bool {
 		if c.Route.Kind == KindUDPRoute {
 			f, grants = AccessDatagram, !g.Datagram.Empty()
 		}
-		if grants && !g.carried(i) && !add(Intent{f, ref, at("spec.rules", c.Rule, "")}) {
+		if grants && !g.carried(i) && !add(wish{f, ref, item("spec.rules", c.Rule, "")}) {
 			return false
 		}
-		if c.Route.Kind == KindTCPRoute && !(g.Stream.Any || g.HTTPPorts.Any) && !add(Intent{AccessPort, c.Route, "spec.matches.ports"}) {
+		if c.Route.Kind == KindTCPRoute && !(g.Stream.Any || g.HTTPPorts.Any) && !add(wish{AccessPort, c.Route, spot{list: "spec.matches.ports"}}) {
 			return false
 		}
 	}
@@ -187,17 +190,22 @@ func (g *Grant) carried(i int) bool {
 
 // Intent is the wish that a source of a grant expresses.
 func (s *Source) Intent(g *Grant) Intent {
-	in := Intent{AccessCaller, g.Permission.Ref(), at("spec.sources", s.Index, "name")}
+	w := s.wish(g)
+	return w.intent()
+}
+
+func (s *Source) wish(g *Grant) wish {
+	f := AccessCaller
 	switch {
 	case s.SPIFFE != "":
-		in.Feature = AccessSPIFFE
+		f = AccessSPIFFE
 	case s.Pods != nil:
-		in.Feature = AccessPods
+		f = AccessPods
 	}
-	return in
+	return wish{f, g.Permission.Ref(), item("spec.sources", s.Index, "name")}
 }
 
 // Intents lists the conditions of the match, as a permission asks them.
 func (m *GrantMatch) Intents(yield func(Intent) bool) {
-	m.Match.intents(m.Group, m.Index, permitting)(yield)
+	m.Match.wishes(m.Group, m.Index, &permitting, func(w wish) bool { return yield(w.intent()) })
 }

@@ -15,7 +15,10 @@ func (n Name) String() string { return n.Namespace + "/" + n.Name }
 
 // Compare orders names by namespace, then by name.
 func (n Name) Compare(o Name) int {
-	return cmp.Or(strings.Compare(n.Namespace, o.Namespace), strings.Compare(n.Name, o.Name))
+	if c := strings.Compare(n.Namespace, o.Namespace); c != 0 {
+		return c
+	}
+	return strings.Compare(n.Name, o.Name)
 }
 
 // Kind is what an object is, in the word its API uses.
@@ -50,7 +53,10 @@ func (r Ref) String() string { return string(r.Kind) + " " + r.Name.String() }
 
 // Compare orders references by kind, namespace and name.
 func (r Ref) Compare(o Ref) int {
-	return cmp.Or(strings.Compare(string(r.Kind), string(o.Kind)), r.Name.Compare(o.Name))
+	if c := strings.Compare(string(r.Kind), string(o.Kind)); c != 0 {
+		return c
+	}
+	return r.Name.Compare(o.Name)
 }
 
 // Identity is who a workload is: a Kubernetes service account in our own trust domain.

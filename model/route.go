@@ -222,22 +222,22 @@ func (j *routeJoin) shares(s *Split, p *ServicePort) []Share {
 
 // backend finds the service and the port of one backend; nil when it takes no part.
 func (j *routeJoin) backend(s *Split, i int, p *ServicePort) (Name, *ServicePort) {
-	path := at("spec.backends", i, "service")
+	path := item("spec.backends", i, "service")
 	name, ours := ParseServiceName(s.Backends[i].Service, s.Name.Namespace, j.r.Settings.ClusterDomain)
 	if !ours || name.Namespace != s.Name.Namespace {
-		j.fault(Invalid, CodeNoBackend, s, path, s.Backends[i].Service+" is not a Service of namespace "+s.Name.Namespace,
+		j.fault(Invalid, CodeNoBackend, s, path.String(), s.Backends[i].Service+" is not a Service of namespace "+s.Name.Namespace,
 			"A backend is the name of a Service beside the split.")
 		return name, nil
 	}
 	svc := j.w.Service(name)
 	if svc == nil {
-		j.fault(Notice, CodeNoBackend, s, path, "there is no Service "+name.String()+": it is left out, the other backends share",
+		j.fault(Notice, CodeNoBackend, s, path.String(), "there is no Service "+name.String()+": it is left out, the other backends share",
 			"Create the Service, or correct the name.")
 		return name, nil
 	}
 	port := svc.Like(p)
 	if port == nil {
-		j.fault(Notice, CodeBackendPort, s, path, name.String()+" has no port "+portName(p)+": it is left out on that port",
+		j.fault(Notice, CodeBackendPort, s, path.String(), name.String()+" has no port "+portName(p)+": it is left out on that port",
 			"Give the Service the port number that the root has.")
 	}
 	return name, port
@@ -261,14 +261,6 @@ func (j *routeJoin) judge() {
 			}
 		}
 	}
-}
-
-func at(list string, i int, field string) string {
-	p := list + "[" + strconv.Itoa(i) + "]"
-	if field != "" {
-		p += "." + field
-	}
-	return p
 }
 
 func portName(p *ServicePort) string {

@@ -36,11 +36,11 @@ func (r Raw) MarshalJSON() ([]byte, error) { return AppendJSON(nil, r.Node), nil
 // Decode fills the value that into points to, by the names of its json tags, and reports what does not fit: fields that the type does
 // not have, values of another type, numbers out of range. What fits is filled even so. The type need not have apiVersion, kind,
 // metadata and status, which every object may have. Null is the same as absence.
-func (o *Object) Decode(into any) []Problem { return decode(o.node, into, decoder{root: true}) }
+func (o *Object) Decode(into any) []Problem { return decode(o.tree(), into, decoder{root: true}) }
 
 // DecodeLax is Decode for objects of which only a part is of interest: fields that the type does not have are no problem.
 func (o *Object) DecodeLax(into any) []Problem {
-	return decode(o.node, into, decoder{root: true, lax: true})
+	return decode(o.tree(), into, decoder{root: true, lax: true})
 }
 
 // Unmarshal decodes a part of an object as Decode does the whole.

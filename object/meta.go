@@ -15,7 +15,7 @@ func (r *reader) object(n *yaml.Node, apiVersion, kind string) {
 		r.problem(model.CodeNoKind, n, "", "not an object: it has no fields", "Begin with apiVersion and kind.")
 		return
 	}
-	o := &Object{APIVersion: apiVersion, Kind: kind, File: r.file, Line: n.Line, node: n}
+	o := &Object{APIVersion: apiVersion, Kind: kind, File: r.file, Line: n.Line, node: n, origin: r.origin}
 	before := len(r.problems)
 	var meta, items *yaml.Node
 	for i := 0; i+1 < len(n.Content); i += 2 {
@@ -47,6 +47,7 @@ func (r *reader) object(n *yaml.Node, apiVersion, kind string) {
 		return
 	}
 	o.Faulty = len(r.problems) > before
+	o.index = len(r.objects) - r.first
 	r.objects = append(r.objects, o)
 }
 

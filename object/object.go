@@ -18,7 +18,9 @@ type Object struct {
 	Line                int    // of the object's first field, from 1
 	Faulty              bool   // Parse found a fault inside: a part of the object is not what its author meant
 
-	node    *yaml.Node
+	node    *yaml.Node // nil while the object rests
+	origin  *origin    // nil where it was not read from a text
+	index   int        // among the objects of its origin
 	created string
 }
 
@@ -41,10 +43,10 @@ func (o *Object) Created() int64 {
 }
 
 // Node is the object's own tree: a mapping whose aliases and merges are resolved. It must not be changed.
-func (o *Object) Node() *yaml.Node { return o.node }
+func (o *Object) Node() *yaml.Node { return o.tree() }
 
 // MarshalJSON writes the object with its fields in the order in which they were written.
-func (o *Object) MarshalJSON() ([]byte, error) { return AppendJSON(nil, o.node), nil }
+func (o *Object) MarshalJSON() ([]byte, error) { return AppendJSON(nil, o.tree()), nil }
 
 // Of makes an object of a tree that was read or built elsewhere. It reports what Parse would report about its metadata, and returns
 // nil where there is nothing to call an object.

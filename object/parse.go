@@ -15,7 +15,7 @@ import (
 )
 
 // Parse reads all objects of a stream of YAML or JSON documents. Lists are unwrapped. An object is returned although Problems speak of
-// it wherever it has a kind and a name: it is then Faulty.
+// it wherever it has a kind and a name: it is then Faulty. The data must not be changed later: objects may be asked for places in it.
 func Parse(file string, data []byte) ([]*Object, []Problem) {
 	r := reader{file: file}
 	data = bytes.TrimPrefix(data, []byte("\ufeff"))
@@ -39,6 +39,8 @@ type reader struct {
 	file     string
 	objects  []*Object
 	problems []Problem
+	origin   *origin // of the document that is read; nil for a tree that came without a text
+	first    int     // its first object
 }
 
 func (r *reader) problem(c model.Code, n *yaml.Node, path, message, hint string) {
@@ -55,6 +57,7 @@ func (r *reader) json(data []byte) bool {
 	if err != nil {
 		return false // it may be flow YAML, which begins alike
 	}
+	r.origin, r.first = &origin{file: r.file, text: data, json: true}, len(r.objects)
 	for _, n := range docs {
 		r.tree(n, 0)
 	}
@@ -81,6 +84,7 @@ func (r *reader) document(doc []byte, line int) {
 		r.problems = append(r.problems, syntaxProblem(err, doc, line))
 		return
 	}
+	r.origin, r.first = &origin{file: r.file, text: doc, line: line}, len(r.objects)
 	r.tree(n.Content[0], line)
 }
 

@@ -62,10 +62,11 @@ func entry(n *yaml.Node, name string) (key, value *yaml.Node) {
 // where there is no such field. A name in brackets is a key, whatever its case, of a mapping or of a list of mappings:
 // spec.matches[0].headers[user-agent].
 func (o *Object) Position(path string) (line, column int) {
-	if o.node == nil {
+	n := o.tree()
+	if n == nil {
 		return 0, 0
 	}
-	mark, n := o.node, o.node
+	mark := n
 	for path != "" && n != nil {
 		var part string
 		part, path = segment(path)

@@ -26,7 +26,11 @@ func (s *Store) indexPermission(p *model.Permission, in bool) {
 			s.permsRoute.del(ref, p)
 		}
 	}
-	for _, o := range append(slices.Clone(p.Sources), p.Destination) {
+	for i := range len(p.Sources) + 1 {
+		o := p.Destination
+		if i > 0 {
+			o = p.Sources[i-1]
+		}
 		if o.Kind != model.KindBinding {
 			continue
 		}
@@ -43,10 +47,13 @@ func (s *Store) indexPermission(p *model.Permission, in bool) {
 	}
 }
 
-// place indexes a permission by the identities that it names now.
+// place indexes a permission by the identities that it names now. Those behind a binding are remembered, since the binding may have
+// changed when they are asked for again; an account is its own name.
 func (s *Store) place(p *model.Permission) {
 	ids := s.named(p)
-	s.destinations[p.Name] = ids
+	if p.Destination.Kind == model.KindBinding {
+		s.destinations[p.Name] = ids
+	}
 	for _, id := range ids {
 		s.permsOf.add(id, p)
 		s.touchAccess(id)
@@ -54,11 +61,19 @@ func (s *Store) place(p *model.Permission) {
 }
 
 func (s *Store) displace(p *model.Permission) {
-	for _, id := range s.destinations[p.Name] {
+	for _, id := range s.placed(p) {
 		s.permsOf.del(id, p)
 		s.touchAccess(id)
 	}
 	delete(s.destinations, p.Name)
+}
+
+// placed lists the identities that a permission was placed by.
+func (s *Store) placed(p *model.Permission) []model.Identity {
+	if ids, ok := s.destinations[p.Name]; ok {
+		return ids
+	}
+	return s.named(p)
 }
 
 // named lists the identities that a permission names as destination; the namespace's nobody where it names none, so that its
@@ -76,7 +91,7 @@ func (s *Store) reindex(p *model.Permission) {
 }
 
 func (s *Store) touchPermission(p *model.Permission) {
-	for _, id := range s.destinations[p.Name] {
+	for _, id := range s.placed(p) {
 		s.touchAccess(id)
 	}
 }

@@ -113,19 +113,18 @@ func (s *Store) setSettings(v *model.Settings) {
 	if *old == *v {
 		return
 	}
-	if old.ClusterDomain != v.ClusterDomain {
-		for _, x := range s.splits {
-			s.indexSplit(x, false)
-		}
-	}
-	s.settings = v
-	if old.ClusterDomain != v.ClusterDomain {
-		for _, x := range s.splits {
-			s.indexSplit(x, true)
-		}
+	for _, x := range s.splits { // what is indexed depends on the settings: taken out by the old, put in by the new
+		s.indexSplit(x, false)
 	}
 	for _, p := range s.perms {
-		s.reindex(p)
+		s.displace(p)
+	}
+	s.settings = v
+	for _, x := range s.splits {
+		s.indexSplit(x, true)
+	}
+	for _, p := range s.perms {
+		s.place(p)
 	}
 	s.touchAll()
 }
@@ -133,7 +132,7 @@ func (s *Store) setSettings(v *model.Settings) {
 // touchAll marks every unit: the settings are read by all of them.
 func (s *Store) touchAll() {
 	for u := range s.Units {
-		s.dirty[u] = struct{}{}
+		s.touch(u.Kind, u.Name)
 	}
 }
 

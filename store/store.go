@@ -72,7 +72,7 @@ type Store struct {
 	podsBy      index[label, *model.Pod]
 
 	destinations map[model.Name][]model.Identity // of the permissions whose destination is a binding
-	dirty        map[Unit]struct{}
+	dirty        []Unit                          // some more than once
 }
 
 // New is an empty store with the default settings.
@@ -95,24 +95,38 @@ func New() *Store {
 	s.finders = index[label, *model.Workload]{}
 	s.selectors, s.slicesOf, s.podsBy = index[label, *model.Service]{}, index[model.Name, *model.EndpointSlice]{}, index[label, *model.Pod]{}
 	s.destinations = map[model.Name][]model.Identity{}
-	s.dirty = map[Unit]struct{}{{Kind: UnitSettings}: {}}
+	s.touch(UnitSettings, model.Name{})
 	return s
 }
 
 // Dirty takes the units that changed since the last call, in order.
 func (s *Store) Dirty() []Unit {
-	out := make([]Unit, 0, len(s.dirty))
-	for u := range s.dirty {
-		out = append(out, u)
-	}
-	slices.SortFunc(out, Unit.Compare)
-	s.dirty = map[Unit]struct{}{} // not clear: clearing a map that was once large costs its old size
+	s.compact()
+	out := s.dirty
+	s.dirty = nil
 	return out
 }
 
-func (s *Store) touch(k UnitKind, n model.Name) { s.dirty[Unit{k, n}] = struct{}{} }
 func (s *Store) touchAccess(id model.Identity) {
-	s.dirty[Unit{UnitAccess, model.Name{Namespace: id.Namespace, Name: id.ServiceAccount}}] = struct{}{}
+	s.touch(UnitAccess, model.Name{Namespace: id.Namespace, Name: id.ServiceAccount})
+}
+
+// touch marks a unit. The list may hold it already: to sort now and then is less work than to keep a set, and the list is of the size of
+// what changed all the same.
+func (s *Store) touch(k UnitKind, n model.Name) {
+	if len(s.dirty) == cap(s.dirty) {
+		s.compact()
+		s.dirty = slices.Grow(s.dirty, max(few, len(s.dirty)))
+	}
+	s.dirty = append(s.dirty, Unit{k, n})
+}
+
+// few is the number of units for which there is room at once.
+const few = 8
+
+func (s *Store) compact() {
+	slices.SortFunc(s.dirty, Unit.Compare)
+	s.dirty = slices.Compact(s.dirty)
 }
 
 // label is one pair of a namespace's labels.

@@ -16,6 +16,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/anymesh/anymesh/engine"
 	"github.com/anymesh/anymesh/mesh/meshtest"
 	"github.com/anymesh/anymesh/model"
 	"github.com/anymesh/anymesh/proxy"
@@ -56,7 +57,7 @@ type arena struct {
 func newArena(t *testing.T) *arena {
 	a := &arena{mesh: &mesh{t: t, net: subnet()}, source: make(told), facts: map[model.Ref]bool{}, pods: map[model.Identity]int{}, ends: make(chan proxy.Access, 100)}
 	a.access = func(x proxy.Access) {
-		if x.Side == stats.Client {
+		if x.Side != stats.Server {
 			a.ends <- x
 		}
 	}
@@ -152,6 +153,8 @@ func (a *arena) events(s *store.Store) (out []store.Event) {
 func (a *arena) enter(s *store.Store) {
 	a.t.Helper()
 	a.source <- a.events(s)
+	a.source <- nil // once this is taken, the engine has the other
+	check(a.t, a.Engine().Ask(a.t.Context(), func(*engine.Engine) {}))
 	check(a.t, a.settled())
 }
 
@@ -194,7 +197,7 @@ func (a *arena) ask(q *model.Request) (backend string, allowed bool, err error) 
 		_, _ = io.WriteString(c, "who\n")
 		who, _ := r.ReadString('\n')
 		c.Close()
-		return (<-a.ends).Backend, who != "", nil
+		return a.end().Backend, who != "", nil
 	}
 	c, err := net.Dial("tcp", a.proxy(last))
 	if err != nil {
@@ -215,7 +218,7 @@ func (a *arena) ask(q *model.Request) (backend string, allowed bool, err error) 
 		return "", false, err
 	}
 	res.Body.Close()
-	end := <-a.ends
+	end := a.end()
 	switch {
 	case res.StatusCode == http.StatusOK:
 		return end.Backend, true, nil
@@ -223,6 +226,16 @@ func (a *arena) ask(q *model.Request) (backend string, allowed bool, err error) 
 		return end.Backend, false, nil
 	}
 	return end.Backend, false, fmt.Errorf("%s: %s", res.Status, res.Header.Get("X-Anymesh-Error"))
+}
+
+// end is what the caller's proxy said of a request when it was over; nothing, where the request never came so far.
+func (a *arena) end() proxy.Access {
+	select {
+	case x := <-a.ends:
+		return x
+	case <-time.After(patience):
+		return proxy.Access{}
+	}
 }
 
 // compare asks until every backend that is to have a share has had one, and wants of each what the evaluator says.

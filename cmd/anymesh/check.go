@@ -4,24 +4,34 @@ package main
 
 import (
 	"fmt"
+	"io"
+	"slices"
+	"strings"
 
 	"github.com/spf13/cobra"
 
+	"github.com/anymesh/anymesh/cmd/anymesh/report"
 	"github.com/anymesh/anymesh/engine"
+	"github.com/anymesh/anymesh/file"
 	"github.com/anymesh/anymesh/model"
 )
 
 func checkCommand() *cobra.Command {
 	var in input
+	var format string
 	var meshes []string
 	var strict bool
 	c := &cobra.Command{
-		Use: "check -f FILE|DIR|-", Short: "Find what is wrong with SMI objects, offline", GroupID: "ask", Args: cobra.NoArgs,
-		Long: `check reads SMI objects as strictly as the admission webhook does, joins them with the Services and workloads beside them, and says
-what is wrong: with a stable code, file, line and field, and what to do. 'anymesh explain CODE' tells more of a code.
+		Use: "check -f FILE|DIR|-", Short: "Find what is wrong with SMI objects, offline", GroupID: "ask", Args: files,
+		Long: `check reads SMI objects as strictly as an admission webhook, joins them with the Services and
+workloads beside them, and says what is wrong: with a stable code, file, line and field, and what to
+do. 'anymesh explain CODE' tells more of a code. With --mesh it also says what that mesh could not do.
 
-With --mesh it also says what that mesh could not do.`,
-		Example: "  anymesh check -f shop/\n  anymesh check -f shop/ --mesh istio -o json",
+` + exitLevels + `
+With --strict a notice counts as approximate.`,
+		Example: `  anymesh check -f shop/
+  anymesh check -f shop/ --mesh istio --strict
+  kustomize build overlays/live | anymesh check -f - -o json`,
 		RunE: func(c *cobra.Command, _ []string) error {
 			var targets []engine.Target
 			for _, m := range meshes {
@@ -39,29 +49,59 @@ With --mesh it also says what that mesh could not do.`,
 			e.Set(events...)
 			e.Flush()
 			findings := engine.Sort(append(e.Findings(), got.Findings...))
-			if in.output != "table" {
-				if err := write(c.OutOrStdout(), in.output, entries(findings, got.Positions)); err != nil {
-					return err
-				}
-				return failed(findings, strict)
-			}
-			print(c.OutOrStdout(), findings, got.Positions)
-			if len(findings) == 0 {
-				fmt.Fprintf(c.OutOrStdout(), "%s %d objects, nothing to find\n", marks[model.Exact], len(got.Objects))
+			err = result(c, format, report.Entries(findings, got.Positions), func() error {
+				_, err := io.WriteString(c.OutOrStdout(), report.Text(findings, got.Positions, false)+looked(got, findings)+"\n")
+				return err
+			})
+			if err != nil {
+				return err
 			}
 			return failed(findings, strict)
 		},
 	}
-	in.flags(c, "table", "json", "yaml")
-	c.Flags().StringSliceVar(&meshes, "mesh", nil, "also say what this mesh could not do; may be repeated")
-	c.Flags().BoolVar(&strict, "strict", false, "notices fail too, with exit code 3")
+	in.flags(c)
+	formatFlag(c, &format, "table", "json", "yaml")
+	c.Flags().StringSliceVar(&meshes, "mesh", nil, "also say what `MESH` could not do: "+strings.Join(names(), ", ")+"; may be repeated")
+	complete(c, "mesh", names()...)
+	c.Flags().BoolVar(&strict, "strict", false, "a notice fails too, with exit code 3")
 	return c
 }
 
+// failed is the exit code of a check.
 func failed(list []model.Finding, strict bool) error {
 	err := worst(list)
-	if err == nil && strict && len(list) > 0 {
+	if err == nil && strict && slices.ContainsFunc(list, func(f model.Finding) bool { return f.Level == model.Notice }) {
 		return exit(exitApproximate)
 	}
 	return err
+}
+
+// looked is the last line: what was looked at, and what came of it. What was not read is named: a kind that was mistyped would
+// otherwise look clean.
+func looked(got *file.Input, findings []model.Finding) string {
+	texts, kinds := map[string]bool{}, []string{}
+	for _, o := range got.Objects {
+		texts[o.File] = true
+	}
+	for _, f := range got.Findings { // a text may be nothing but faults
+		if name, _, _ := got.Positions.Find(f.Object, f.Path); name != "" {
+			texts[name] = true
+		}
+	}
+	for _, o := range got.Native {
+		if k := strings.TrimSuffix(o.Kind+"."+group(o.APIVersion), "."); !slices.Contains(kinds, k) {
+			kinds = append(kinds, k)
+		}
+	}
+	s := fmt.Sprintf("%s in %s: ", report.Count(len(got.Objects), "object"), report.Count(len(texts), "file"))
+	if sum := report.Summary(findings); sum == "" {
+		s = report.Mark(model.Exact) + " " + s + "nothing is wrong"
+	} else {
+		s += sum
+	}
+	if n := len(got.Native); n > 0 {
+		slices.Sort(kinds)
+		s += fmt.Sprintf("; %s of other kinds not looked at (%s)", report.Count(n, "object"), strings.Join(kinds[:min(len(kinds), 5)], ", "))
+	}
+	return s
 }

@@ -5,39 +5,29 @@ package main
 import (
 	"bytes"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
 
+	"github.com/anymesh/anymesh/cmd/anymesh/matrix"
 	"github.com/anymesh/anymesh/codes"
 	"github.com/anymesh/anymesh/mesh/all"
-	"github.com/anymesh/anymesh/model"
 )
-
-func explainCommand() *cobra.Command {
-	return &cobra.Command{
-		Use: "explain CODE", Short: "Explain a code of a finding", GroupID: "ask", Args: cobra.ExactArgs(1),
-		Example: "  anymesh explain AM0303",
-		RunE: func(c *cobra.Command, args []string) error {
-			e, ok := codes.Find(model.Code(strings.ToUpper(args[0])))
-			if !ok {
-				return fmt.Errorf("there is no code %s; docs/codes.md lists them", args[0])
-			}
-			_, err := fmt.Fprint(c.OutOrStdout(), e.Text())
-			return err
-		},
-	}
-}
 
 // docsCommand writes the pages that are made from the code, and checks that they are fresh.
 func docsCommand() *cobra.Command {
 	var check bool
 	c := &cobra.Command{
-		Use: "docs DIR", Short: "Write the pages of the documentation that are made from the code", Hidden: true, Args: cobra.ExactArgs(1),
+		Use: "docs DIR", Short: "Write the pages of the documentation that are made from the code", Hidden: true, Args: count(1, 1, "the folder of the pages"),
+		Example: "  anymesh docs docs\n  anymesh docs --check docs",
 		RunE: func(c *cobra.Command, args []string) error {
-			for name, text := range pages() {
+			all := pages()
+			for _, name := range slices.Sorted(maps.Keys(all)) {
+				text := all[name]
 				path := filepath.Join(args[0], name)
 				old, err := os.ReadFile(path)
 				if err == nil && bytes.Equal(old, []byte(text)) {
@@ -60,25 +50,30 @@ func docsCommand() *cobra.Command {
 	return c
 }
 
-const made = "<!-- Made from the code by `make generate`. -->\n\n"
+const generated = "<!-- Made from the code by `make generate`. -->\n\n"
 
 func pages() map[string]string {
 	return map[string]string{
-		"codes.md": made + codes.Markdown(),
-		"matrix.md": made + "# What each mesh can say\n\nExact: the mesh does what SMI means. Approximate: the note says how near. Unsupported: nothing is written for it, " +
-			"and what it would have allowed stays refused. Every entry is proved by the driver's tests.\n\n" + matrixMarkdown(all.Drivers()),
-		"cli.md": made + cliMarkdown(root()),
+		"codes.md": generated + codes.Markdown(),
+		"matrix.md": generated + "# What each mesh can say\n\nExact: the mesh does what SMI means. Approximate: the note says how near. Unsupported: nothing is written for it, " +
+			"and what it would have allowed stays refused. Every entry is proved by the driver's tests.\n\n" + matrix.Markdown(all.Drivers()),
+		"cli.md": generated + cliMarkdown(root()),
 	}
 }
 
 // cliMarkdown is the page docs/cli.md.
 func cliMarkdown(c *cobra.Command) string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "# The command line\n\n%s\n\n", c.Long)
+	fmt.Fprintf(&b, "# The command line\n\n%s\n\n| command | |\n|---|---|\n", c.Long)
+	var list []*cobra.Command
 	for _, s := range c.Commands() {
-		if s.Hidden || !s.IsAvailableCommand() && s.Name() != "completion" || s.Name() == "help" || s.Name() == "completion" {
-			continue
+		if s.IsAvailableCommand() && s.Name() != "help" && s.Name() != "completion" {
+			list = append(list, s)
+			fmt.Fprintf(&b, "| [`%s`](#%s) | %s |\n", s.Name(), s.Name(), s.Short)
 		}
+	}
+	b.WriteString("| [`completion`](#completion) | Complete commands, flags and values in a shell |\n\n")
+	for _, s := range list {
 		fmt.Fprintf(&b, "## %s\n\n%s.\n\n```\nanymesh %s\n```\n\n", s.Name(), s.Short, s.Use)
 		if s.Long != "" {
 			fmt.Fprintf(&b, "%s\n\n", s.Long)
@@ -86,10 +81,11 @@ func cliMarkdown(c *cobra.Command) string {
 		if s.Example != "" {
 			fmt.Fprintf(&b, "```sh\n%s\n```\n\n", strings.ReplaceAll(strings.TrimPrefix(s.Example, "  "), "\n  ", "\n"))
 		}
-		if u := s.Flags().FlagUsages(); u != "" {
+		if u := s.LocalFlags().FlagUsages(); u != "" {
 			fmt.Fprintf(&b, "```\n%s```\n\n", u)
 		}
 	}
-	b.WriteString("## completion\n\n`anymesh completion bash|zsh|fish` prints a completion script; `anymesh completion bash --help` says how to load it.\n")
+	b.WriteString("## completion\n\n`anymesh completion bash`, `zsh` and `fish` print a completion script; with `--help` they say how to load it:\n\n" +
+		"```sh\nsource <(anymesh completion bash)\n```\n")
 	return b.String()
 }

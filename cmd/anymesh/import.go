@@ -5,99 +5,117 @@ package main
 import (
 	"fmt"
 	"os"
+	"slices"
+	"strings"
 
 	"github.com/spf13/cobra"
 
+	"github.com/anymesh/anymesh/cmd/anymesh/report"
 	"github.com/anymesh/anymesh/engine"
 	"github.com/anymesh/anymesh/mesh"
 	"github.com/anymesh/anymesh/model"
 	"github.com/anymesh/anymesh/object"
 	"github.com/anymesh/anymesh/smi"
-	"github.com/anymesh/anymesh/store"
 )
 
 func importCommand() *cobra.Command {
 	var in input
+	var out output
 	var from, keep string
 	c := &cobra.Command{
-		Use: "import --from MESH -f FILE|DIR|-", Short: "Read a mesh's own configuration back into SMI", GroupID: "move", Args: cobra.NoArgs,
-		Long: `import writes SMI objects to standard output, and to standard error what it did not understand, by object and field. An object of which a
-part was not understood is kept as it is with --keep. What restricts and was not understood grants nothing: the import never allows more than the
-mesh did.
+		Use: "import --from MESH -f FILE|DIR|-", Short: "Read a mesh's own configuration back into SMI", GroupID: "move", Args: files,
+		Long: `import writes SMI objects to standard output, and to standard error what it did not understand, by
+object and field. What restricts and was not understood grants nothing: the import never allows more
+than the mesh did. Objects of which a part was not understood are kept, as they were, with --keep.
 
-Give the Services and workloads beside the mesh's objects: identities are found by the labels that the mesh selects by.`,
-		Example: "  anymesh import --from istio -f mesh/ > smi.yaml\n  anymesh import --from istio -f mesh/ | anymesh translate --to builtin -f -",
+Give the Services and workloads beside the mesh's objects: identities are found by the labels that
+the mesh selects by.
+
+` + exitLevels,
+		Example: `  anymesh import --from istio -f istio/ -f workloads.yaml > smi.yaml
+  anymesh import --from istio -f istio/ -f workloads.yaml --keep rest.yaml --report report.txt > smi.yaml
+  anymesh import --from istio -f istio/ | anymesh translate --to builtin -f -`,
 		RunE: func(c *cobra.Command, _ []string) error {
 			d, err := driver(from)
 			if err != nil {
 				return err
 			}
 			if d.Import == nil {
-				return fmt.Errorf("%s has no configuration to import", d.Title)
+				return fmt.Errorf("--from %s: %s has no configuration of its own to import", from, d.Title)
 			}
 			got, events, err := in.read(c, false)
 			if err != nil {
 				return err
 			}
-			s := store.New()
-			for _, e := range events {
-				s.Set(e)
-			}
-			read := mesh.Input{Objects: got.Native, World: s, Mesh: d.Name}
-			d.Import(&read)
-			findings := engine.Sort(append(read.Findings, got.Findings...))
+			read := &mesh.Input{Objects: got.Native, World: gather(events), Mesh: d.Name}
+			d.Import(read)
 			if err := kept(keep, read.Kept); err != nil {
 				return err
 			}
-			if err := writeSMI(c, in.output, read.Facts, entries(findings, got.Positions)); err != nil {
-				return err
-			}
-			if in.output != "json" {
-				print(c.ErrOrStderr(), findings, got.Positions)
-				fmt.Fprintf(c.ErrOrStderr(), "%s: %d of %d objects understood whole; %d SMI objects\n", d.Title, len(got.Native)-len(read.Kept), len(got.Native), len(read.Facts))
-			}
-			return worst(findings)
+			m := made[*object.Object]{objects: encode(read.Facts), where: got.Positions, findings: engine.Sort(append(read.Findings, got.Findings...))}
+			m.summary = told(d, read, len(m.objects))
+			return m.write(c, &out)
 		},
 	}
-	in.flags(c, "yaml", "json")
-	meshFlag(c, &from, "from", "the mesh", true)
+	in.flags(c)
+	out.flags(c)
+	meshFlag(c, &from, "from", "read the objects of", true)
 	c.Flags().StringVar(&keep, "keep", "", "write the objects that were not understood whole to `FILE`, as they were")
-	_ = c.MarkFlagRequired("from")
 	return c
 }
 
-func writeSMI(c *cobra.Command, format string, facts []model.Fact, findings []entry) error {
-	items := make([]any, 0, len(facts))
+// told is the last line of the report. Objects that are not of the mesh's APIs and were not kept say nothing to it: a ConfigMap that
+// stands beside is not counted as understood.
+func told(d *mesh.Driver, read *mesh.Input, objects int) string {
+	groups := map[string]bool{}
+	for _, k := range d.Kinds {
+		groups[group(k.APIVersion)] = true
+	}
+	theirs := len(read.Kept)
+	for _, o := range read.Objects {
+		if groups[group(o.APIVersion)] && !slices.Contains(read.Kept, o) {
+			theirs++
+		}
+	}
+	if theirs == 0 {
+		return fmt.Sprintf("%s: the input holds no object of its APIs", d.Title)
+	}
+	s := fmt.Sprintf("%s: %d of %s understood whole; SMI: %s", d.Title, theirs-len(read.Kept), report.Count(theirs, "object"), report.Count(objects, "object"))
+	if others := len(read.Objects) - theirs; others > 0 {
+		s += fmt.Sprintf("; %s of other APIs passed over", report.Count(others, "object"))
+	}
+	return s
+}
+
+// group is the group of an API; empty for Kubernetes' own core.
+func group(apiVersion string) string {
+	g, _, ok := strings.Cut(apiVersion, "/")
+	if !ok {
+		return ""
+	}
+	return g
+}
+
+// encode writes facts as SMI, in the newest version.
+func encode(facts []model.Fact) (out []*object.Object) {
 	for _, it := range smi.FromFacts(facts) {
 		o, found := smi.Encode(it, "")
 		if o == nil {
 			panic(fmt.Sprintf("import: %s has no newest version: %v", it.Head().Name, found))
 		}
-		items = append(items, o)
+		out = append(out, o)
 	}
-	if format == "json" {
-		return write(c.OutOrStdout(), "json", map[string]any{"objects": items, "findings": findings})
-	}
-	return documents(c, items)
+	return out
 }
 
-// documents writes a stream of YAML documents.
-func documents(c *cobra.Command, items []any) error {
-	var out []byte
-	for _, v := range items {
-		out = object.AppendYAML(out, v)
-	}
-	_, err := c.OutOrStdout().Write(out)
-	return err
-}
-
+// kept writes the objects that were not understood whole; none leave an empty file, so that an old one is not taken for new.
 func kept(path string, list []*object.Object) error {
 	if path == "" {
 		return nil
 	}
-	var out []byte
+	var text []byte
 	for _, o := range list {
-		out = object.AppendYAML(out, o)
+		text = object.AppendYAML(text, o)
 	}
-	return os.WriteFile(path, out, 0o644)
+	return unread("--keep", os.WriteFile(path, text, 0o644))
 }

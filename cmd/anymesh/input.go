@@ -3,7 +3,9 @@
 package main
 
 import (
+	"errors"
 	"fmt"
+	"io/fs"
 	"slices"
 	"strings"
 
@@ -13,6 +15,7 @@ import (
 	"github.com/anymesh/anymesh/mesh"
 	"github.com/anymesh/anymesh/mesh/all"
 	"github.com/anymesh/anymesh/model"
+	"github.com/anymesh/anymesh/object"
 	"github.com/anymesh/anymesh/store"
 )
 
@@ -22,37 +25,38 @@ type input struct {
 	namespace string
 	access    string
 	settings  model.Settings
-	output    string
 }
 
-// flags adds the flags of reading; formats are those of -o, the first is the default.
-func (in *input) flags(c *cobra.Command, formats ...string) {
-	f := c.Flags()
-	f.StringArrayVarP(&in.paths, "file", "f", nil, "read `FILE|DIR|-`; may be repeated")
-	f.StringVarP(&in.namespace, "namespace", "n", "default", "namespace of objects that name none")
+// flags adds the flags of reading and of what it means.
+func (in *input) flags(c *cobra.Command) {
+	in.fileFlags(c)
 	in.settingFlags(c)
-	_ = c.MarkFlagRequired("file")
+}
+
+func (in *input) fileFlags(c *cobra.Command) {
+	f := c.Flags()
+	f.StringArrayVarP(&in.paths, "file", "f", nil, "read `FILE|DIR|-`: a file, a folder with all below it, standard input; may be repeated")
+	f.StringVarP(&in.namespace, "namespace", "n", "default", "`NAMESPACE` of objects and names that say none")
+	need(c, "file", "-f FILE|DIR|-")
 	_ = c.MarkFlagFilename("file", "yaml", "yml", "json")
-	if len(formats) > 0 {
-		in.outputFlag(c, formats...)
-	}
 }
 
 func (in *input) settingFlags(c *cobra.Command) {
 	f, d := c.Flags(), model.Defaults()
-	f.StringVar(&in.access, "access-default", d.Access.String(), "which identities are closed to callers that no TrafficTarget admits: targeted (those that one names), deny (all), allow (none)")
-	f.StringVar(&in.settings.TrustDomain, "trust-domain", d.TrustDomain, "trust domain of the mesh's own identities")
-	f.StringVar(&in.settings.ClusterDomain, "cluster-domain", d.ClusterDomain, "DNS suffix of services")
+	f.StringVar(&in.access, "access-default", d.Access.String(), "`WHO` is closed without a TrafficTarget: targeted (whom one names), deny (all), allow (none)")
+	f.StringVar(&in.settings.TrustDomain, "trust-domain", d.TrustDomain, "trust `DOMAIN` of the mesh's own identities")
+	f.StringVar(&in.settings.ClusterDomain, "cluster-domain", d.ClusterDomain, "DNS `SUFFIX` of services")
 	f.BoolVar(&in.settings.CrossNamespace, "allow-cross-namespace", false, "let a TrafficTarget name a destination in another namespace")
 	complete(c, "access-default", "targeted", "deny", "allow")
 }
 
-func (in *input) outputFlag(c *cobra.Command, formats ...string) {
-	c.Flags().StringVarP(&in.output, "output", "o", formats[0], "output format: "+strings.Join(formats, ", "))
+// formatFlag adds -o; the first format is the default.
+func formatFlag(c *cobra.Command, into *string, formats ...string) {
+	c.Flags().StringVarP(into, "output", "o", formats[0], "write as `FORMAT`: "+strings.Join(formats, ", "))
 	complete(c, "output", formats...)
 	c.PreRunE = func(*cobra.Command, []string) error {
-		if !slices.Contains(formats, in.output) {
-			return fmt.Errorf("-o %s: the formats are %s", in.output, strings.Join(formats, ", "))
+		if !slices.Contains(formats, *into) {
+			return misused(c, fmt.Errorf("-o %s: the formats are %s", *into, strings.Join(formats, ", ")))
 		}
 		return nil
 	}
@@ -78,39 +82,86 @@ func (in *input) set() (store.Event, error) {
 	return store.Event{Object: s.Ref(), Facts: []model.Fact{&s}}, nil
 }
 
-// read reads the objects of an offline command.
+// objects reads the objects of an offline command. Nothing at all is an error: a folder that was mistyped must not look clean.
+func (in *input) objects(c *cobra.Command, assume bool) (*file.Input, error) {
+	if slices.Contains(in.paths, "") {
+		return nil, fmt.Errorf("-f '': the name is empty; write . for this folder")
+	}
+	got, err := file.Read(in.paths, c.InOrStdin(), file.Options{Namespace: in.namespace, Assume: assume, ClusterDomain: in.settings.ClusterDomain})
+	if err != nil {
+		return nil, unread("-f", err)
+	}
+	if len(got.Objects) > 0 || len(got.Findings) > 0 {
+		return got, nil
+	}
+	if slices.Equal(in.paths, []string{"-"}) {
+		return nil, errors.New("nothing to read: standard input holds no object")
+	}
+	return nil, fmt.Errorf("nothing to read: there is no object in %s (of a folder *.yaml, *.yml and *.json are read)", strings.Join(in.paths, ", "))
+}
+
+// read reads the objects of an offline command, and what they mean under the settings.
 func (in *input) read(c *cobra.Command, assume bool) (*file.Input, []store.Event, error) {
 	settings, err := in.set()
 	if err != nil {
 		return nil, nil, err
 	}
-	got, err := file.Read(in.paths, c.InOrStdin(), file.Options{Namespace: in.namespace, Assume: assume, ClusterDomain: in.settings.ClusterDomain})
+	got, err := in.objects(c, assume)
 	if err != nil {
 		return nil, nil, err
 	}
 	return got, append([]store.Event{settings}, got.Events...), nil
 }
 
+// gather puts together what events say.
+func gather(events []store.Event) *store.Store {
+	s := store.New()
+	for _, e := range events {
+		s.Set(e)
+	}
+	return s
+}
+
+// unread says of a path that cannot be read what the user wrote, and not what the system was asked.
+func unread(flag string, err error) error {
+	var p *fs.PathError
+	if errors.As(err, &p) {
+		return fmt.Errorf("%s %s: %w", flag, p.Path, p.Err)
+	}
+	return err
+}
+
+// names lists every mesh.
+func names() (out []string) {
+	for _, d := range all.Drivers() {
+		out = append(out, d.Name)
+	}
+	return out
+}
+
 // driver finds a mesh by name.
 func driver(name string) (*mesh.Driver, error) {
-	var names []string
 	for _, d := range all.Drivers() {
 		if d.Name == name {
 			return d, nil
 		}
-		names = append(names, d.Name)
 	}
-	return nil, fmt.Errorf("there is no driver for %q; there are %s", name, strings.Join(names, ", "))
+	err := fmt.Errorf("there is no mesh %q; there are %s", name, strings.Join(names(), ", "))
+	if hint := object.Suggest(name, names()); strings.HasPrefix(hint, "Did") {
+		err = fmt.Errorf("%w. %s", err, hint)
+	}
+	return nil, err
 }
 
-// meshFlag adds a flag that names a mesh.
+// meshFlag adds the flag that names a mesh.
 func meshFlag(c *cobra.Command, into *string, flag, usage string, imports bool) {
-	var names []string
+	var list []string
 	for _, d := range all.Drivers() {
 		if !imports || d.Import != nil {
-			names = append(names, d.Name)
+			list = append(list, d.Name)
 		}
 	}
-	c.Flags().StringVar(into, flag, "", usage+": "+strings.Join(names, ", "))
-	complete(c, flag, names...)
+	c.Flags().StringVar(into, flag, "", usage+" `MESH`: "+strings.Join(list, ", "))
+	complete(c, flag, list...)
+	need(c, flag, "--"+flag+" MESH")
 }

@@ -1,77 +1,139 @@
 // SPDX-License-Identifier: Apache-2.0
 
 // Command anymesh makes the Service Mesh Interface real on every mesh.
+//
+// Each command is a file. What they have in common is in input.go (what is read, and the settings) and output.go (what is made, and
+// the exit codes); how findings, the matrix and differences look is in the packages beneath.
 package main
 
 import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
+	"maps"
 	"os"
-	"os/signal"
-	"syscall"
+	"slices"
+	"strings"
 
 	"github.com/spf13/cobra"
 )
 
-// version is set by the build.
-var version = "dev"
-
-// The exit codes. Those of the levels tell a script how near to its wish an input came.
-const (
-	exitOK          = 0
-	exitFailure     = 1
-	exitApproximate = 3
-	exitUnsupported = 4
-	exitInvalid     = 5
-	exitDifferent   = 6
-	exitDenied      = 7
-)
-
-// exit is an error that only carries an exit code: what there was to say has been said.
-type exit int
-
-func (e exit) Error() string { return fmt.Sprintf("exit code %d", int(e)) }
-
 func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
-	err := root().ExecuteContext(ctx)
+	os.Exit(run(context.Background(), os.Args[1:], os.Stdin, os.Stdout, os.Stderr))
+}
+
+// run is the whole program: it returns the exit code.
+func run(ctx context.Context, args []string, in io.Reader, out, errs io.Writer) int {
+	c := root()
+	c.SetArgs(args)
+	c.SetIn(in)
+	c.SetOut(out)
+	c.SetErr(errs)
+	err := c.ExecuteContext(ctx)
 	var code exit
 	switch {
 	case err == nil:
+		return exitOK
 	case errors.As(err, &code):
-		os.Exit(int(code))
-	default:
-		fmt.Fprintln(os.Stderr, "anymesh:", err)
-		os.Exit(exitFailure)
+		return int(code)
 	}
+	fmt.Fprintln(errs, "anymesh:", strings.TrimSpace(err.Error()))
+	return exitFailure
 }
 
 func root() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "anymesh",
 		Short: "One voice for every service mesh",
-		Long: `anymesh makes the Service Mesh Interface (SMI) real on every mesh: it programs each mesh in its own language, says field by
-field what is exact, approximate or unsupported, and never widens access. Where there is no mesh, its own does the work.
+		Long: `anymesh makes the Service Mesh Interface (SMI) real on every mesh: it programs each mesh in its own
+language, says field by field what is exact, approximate or unsupported, and never widens access.
+Where there is no mesh, its own does the work.
 
-Exit codes of commands that judge an input: 0 all exact, 1 failure, 3 approximate, 4 unsupported, 5 invalid,
-6 different (diff), 7 denied (why).`,
-		SilenceUsage:  true,
-		SilenceErrors: true,
+Exit codes: 0 done, and all exact; 1 failure; 3 approximate; 4 unsupported; 5 invalid input;
+6 different (diff); 7 denied (why).`,
+		Example: `  anymesh demo
+  anymesh check -f shop/
+  anymesh translate --to istio -f shop/ > istio.yaml`,
+		Version:                    build(),
+		SilenceUsage:               true,
+		SilenceErrors:              true,
+		Args:                       known,
+		RunE:                       func(c *cobra.Command, _ []string) error { return c.Help() },
+		SuggestionsMinimumDistance: 2,
+		PersistentPreRunE:          func(c *cobra.Command, _ []string) error { return missing(c) },
 	}
+	c.SetVersionTemplate("anymesh {{.Version}}\n")
+	c.SetFlagErrorFunc(misused)
 	c.AddGroup(&cobra.Group{ID: "run", Title: "Run a mesh:"}, &cobra.Group{ID: "move", Title: "Translate and move:"}, &cobra.Group{ID: "ask", Title: "Ask:"})
 	c.AddCommand(upCommand(), demoCommand(), translateCommand(), importCommand(), convertCommand(), checkCommand(), whyCommand(), diffCommand(),
 		matrixCommand(), explainCommand(), docsCommand(), versionCommand())
 	return c
 }
 
-func versionCommand() *cobra.Command {
-	return &cobra.Command{
-		Use: "version", Short: "Print the version", Args: cobra.NoArgs,
-		RunE: func(c *cobra.Command, _ []string) error {
-			_, err := fmt.Fprintln(c.OutOrStdout(), version)
-			return err
-		},
+// usage is a fault of the command line itself: it says where to read on.
+type usage struct {
+	error
+	command string
+}
+
+func (u usage) Error() string {
+	return fmt.Sprintf("%v\nRun '%s --help' for usage and examples.", u.error, u.command)
+}
+
+func (u usage) Unwrap() error { return u.error }
+
+func misused(c *cobra.Command, err error) error { return usage{err, c.CommandPath()} }
+
+// known refuses what is no command.
+func known(c *cobra.Command, args []string) error {
+	if len(args) == 0 {
+		return nil
 	}
+	err := fmt.Errorf("there is no command %q", args[0])
+	if near := c.SuggestionsFor(args[0]); len(near) > 0 {
+		err = fmt.Errorf("%w; did you mean %s?", err, strings.Join(near, " or "))
+	}
+	return misused(c, err)
+}
+
+// files refuses arguments where objects are named by -f: who writes 'check shop/' should be told so.
+func files(c *cobra.Command, args []string) error {
+	if len(args) == 0 {
+		return nil
+	}
+	return misused(c, fmt.Errorf("%s takes no arguments: name files and folders with -f %s", c.Name(), strings.Join(args, " -f ")))
+}
+
+// count wants so many arguments, and says which.
+func count(least, most int, what string) cobra.PositionalArgs {
+	return func(c *cobra.Command, args []string) error {
+		if len(args) < least || len(args) > most {
+			return misused(c, fmt.Errorf("%s takes %s", c.Name(), what))
+		}
+		return nil
+	}
+}
+
+// need marks a flag as required; how says how it is written.
+func need(c *cobra.Command, flag, how string) {
+	_ = c.MarkFlagRequired(flag)
+	if c.Annotations == nil {
+		c.Annotations = map[string]string{}
+	}
+	c.Annotations[flag] = how
+}
+
+// missing says which required flags are not there, in the form in which they are written.
+func missing(c *cobra.Command) error {
+	var out []string
+	for _, flag := range slices.Sorted(maps.Keys(c.Annotations)) {
+		if f := c.Flags().Lookup(flag); f != nil && !f.Changed {
+			out = append(out, c.Annotations[flag])
+		}
+	}
+	if len(out) == 0 {
+		return nil
+	}
+	return misused(c, fmt.Errorf("%s needs %s", c.Name(), strings.Join(out, " and ")))
 }

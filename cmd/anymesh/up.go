@@ -9,12 +9,15 @@ import (
 	"io/fs"
 	"log/slog"
 	"os"
+	"os/signal"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
 
+	"github.com/anymesh/anymesh/cmd/anymesh/report"
 	"github.com/anymesh/anymesh/demo"
 	"github.com/anymesh/anymesh/examples"
 	"github.com/anymesh/anymesh/file"
@@ -35,9 +38,9 @@ type running struct {
 func (r *running) flags(c *cobra.Command) {
 	r.in.settingFlags(c)
 	f := c.Flags()
-	f.StringVarP(&r.in.namespace, "namespace", "n", "default", "namespace of objects that name none")
-	f.Uint16Var(&r.out, "outbound-port", up.OutboundPort, "port of each pod's address on which its proxy takes what the pod asks of others")
-	f.Uint16Var(&r.inbound, "inbound-port", up.InboundPort, "port of each pod's address on which its proxy takes mutual TLS")
+	f.StringVarP(&r.in.namespace, "namespace", "n", "default", "`NAMESPACE` of objects that say none")
+	f.Uint16Var(&r.out, "outbound-port", up.OutboundPort, "`PORT` of each pod's address on which its proxy takes what the pod asks of others")
+	f.Uint16Var(&r.inbound, "inbound-port", up.InboundPort, "`PORT` of each pod's address on which its proxy takes mutual TLS")
 	f.StringVar(&r.admin, "admin", "127.0.0.1:15000", "`ADDRESS` of metrics, findings and health; empty for none")
 	f.StringVar(&r.keys, "identity-dir", "", "keep the CA's keys in `DIR`; they are new at each start without")
 	f.BoolVarP(&r.verbose, "verbose", "v", false, "log what happens, to standard error")
@@ -49,8 +52,10 @@ func (r *running) options(c *cobra.Command, folder string, broken func(string, [
 	if err != nil {
 		return up.Options{}, err
 	}
-	if _, err := os.Stat(folder); err != nil {
-		return up.Options{}, err
+	if st, err := os.Stat(folder); err != nil {
+		return up.Options{}, unread("folder", err)
+	} else if !st.IsDir() {
+		return up.Options{}, fmt.Errorf("%s is a file: name the folder that is to be watched", folder)
 	}
 	level := slog.LevelWarn
 	if r.verbose {
@@ -64,15 +69,24 @@ func (r *running) options(c *cobra.Command, folder string, broken func(string, [
 	}, nil
 }
 
+// interruptible ends with Ctrl-C, so that what runs ends cleanly; a second Ctrl-C ends it at once.
+func interruptible(ctx context.Context) (context.Context, context.CancelFunc) {
+	ctx, stop := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM)
+	context.AfterFunc(ctx, stop)
+	return ctx, stop
+}
+
 func upCommand() *cobra.Command {
 	var r running
 	c := &cobra.Command{
-		Use: "up DIR", Short: "Run the built-in mesh on this machine, from a folder", GroupID: "run", Args: cobra.ExactArgs(1),
-		Long: `up runs a proxy beside every Pod that the folder describes, and programs them from the SMI objects, Services and Pods in it. The folder is
-watched: a change is in force within milliseconds, and a broken edit is reported while the last good configuration keeps serving.
+		Use: "up DIR", Short: "Run the built-in mesh on this machine, from a folder", GroupID: "run", Args: count(1, 1, "one folder: DIR"),
+		Long: `up runs a proxy beside every Pod that the folder describes, and programs them from the SMI objects,
+Services and Pods in it. The folder is watched: a change is in force within milliseconds, and a broken
+edit is reported while the last good configuration keeps serving. Ctrl-C ends it.
 
-A Pod's address (status.podIP) must be one of this machine, in 127.0.0.0/8. Its process listens there on its container ports, and asks others through
-its proxy: set HTTP_PROXY=http://ADDRESS:15001, or use CONNECT for TCP.`,
+A Pod's address (status.podIP) must be one of this machine, in 127.0.0.0/8. Its process listens there
+on its container ports, and asks others through its proxy: set HTTP_PROXY=http://ADDRESS:15001, or use
+CONNECT for TCP.`,
 		Example: "  anymesh up examples/shop\n  HTTP_PROXY=http://127.0.1.1:15001 curl http://catalog.shop:8080/products",
 		RunE: func(c *cobra.Command, args []string) error {
 			w := c.OutOrStdout()
@@ -85,7 +99,9 @@ its proxy: set HTTP_PROXY=http://ADDRESS:15001, or use CONNECT for TCP.`,
 			if err != nil {
 				return err
 			}
-			return m.Run(c.Context())
+			ctx, stop := interruptible(c.Context())
+			defer stop()
+			return m.Run(ctx)
 		},
 	}
 	r.flags(c)
@@ -94,10 +110,10 @@ its proxy: set HTTP_PROXY=http://ADDRESS:15001, or use CONNECT for TCP.`,
 
 func tellReady(w io.Writer, folder string, s *up.Status) {
 	for _, p := range s.Proxies {
-		fmt.Fprintf(w, "%s %-30s identity %-24s proxy http://%s\n", marks[model.Exact], p.Name, p.Identity, p.Outbound)
+		fmt.Fprintf(w, "%s %-30s identity %-24s proxy http://%s\n", report.Mark(model.Exact), p.Name, p.Identity, p.Outbound)
 	}
 	for n, err := range s.Failed {
-		fmt.Fprintf(w, "%s %-30s %v\n", marks[model.Invalid], n, err)
+		fmt.Fprintf(w, "%s %-30s %v\n", report.Mark(model.Invalid), n, err)
 	}
 	fmt.Fprintf(w, "%d pods in the mesh; watching %s", len(s.Proxies), folder)
 	if s.Admin != "" {
@@ -110,11 +126,11 @@ func tellReady(w io.Writer, folder string, s *up.Status) {
 func tellBroken(w io.Writer, name string, list []file.Located) {
 	now := time.Now().Format("15:04:05")
 	if len(list) == 0 {
-		fmt.Fprintf(w, "%s %s %s is good again, and in force\n", now, marks[model.Exact], name)
+		fmt.Fprintf(w, "%s %s %s is good again, and in force\n", now, report.Mark(model.Exact), name)
 		return
 	}
 	for _, f := range list {
-		fmt.Fprintf(w, "%s %s %s:%d:%d %s %s: %s\n", now, marks[model.Invalid], f.File, f.Line, f.Column, f.Code, f.Path, f.Message)
+		fmt.Fprintf(w, "%s %s %s:%d:%d %s %s: %s\n", now, report.Mark(model.Invalid), f.File, f.Line, f.Column, f.Code, f.Path, f.Message)
 		if f.Hint != "" {
 			fmt.Fprintf(w, "           → %s\n", f.Hint)
 		}
@@ -126,9 +142,11 @@ func demoCommand() *cobra.Command {
 	var r running
 	var every, limit time.Duration
 	c := &cobra.Command{
-		Use: "demo [DIR]", Short: "A small shop on the built-in mesh, with traffic and a live table", GroupID: "run", Args: cobra.MaximumNArgs(1),
-		Long: `demo runs the shop of a folder, with a process for every pod and traffic between them, and prints who calls whom, the shares of the
-backends and what is refused. Edit the folder while it runs. Without a folder it writes its own to ./anymesh-demo.`,
+		Use: "demo [DIR]", Short: "A small shop on the built-in mesh, with traffic and a live table", GroupID: "run", Args: count(0, 1, "at most one folder: DIR"),
+		Long: `demo runs the shop of a folder, with a process for every pod and traffic between them, and prints who
+calls whom, the shares of the backends and what is refused. Edit the folder while it runs. Without a
+folder it writes its own to ./anymesh-demo. Ctrl-C ends it.`,
+		Example: "  anymesh demo\n  anymesh demo examples/shop --every 5s",
 		RunE: func(c *cobra.Command, args []string) error {
 			folder := "anymesh-demo"
 			if len(args) == 1 {
@@ -145,7 +163,8 @@ backends and what is refused. Edit the folder while it runs. Without a folder it
 			if err != nil {
 				return err
 			}
-			ctx := c.Context()
+			ctx, stop := interruptible(c.Context())
+			defer stop()
 			if limit > 0 {
 				var cancel context.CancelFunc
 				ctx, cancel = context.WithTimeout(ctx, limit)
@@ -155,8 +174,8 @@ backends and what is refused. Edit the folder while it runs. Without a folder it
 		},
 	}
 	r.flags(c)
-	c.Flags().DurationVar(&every, "every", time.Second, "time between two tables")
-	c.Flags().DurationVar(&limit, "for", 0, "end after this time; 0: at Ctrl-C")
+	c.Flags().DurationVar(&every, "every", time.Second, "`TIME` between two tables")
+	c.Flags().DurationVar(&limit, "for", 0, "end after this `TIME`; 0: at Ctrl-C")
 	return c
 }
 

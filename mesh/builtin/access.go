@@ -162,7 +162,13 @@ func principals(sources []model.Source, trustDomain string) []*rbacv3.Principal 
 		default:
 			id = s.Identity.SPIFFE(trustDomain)
 		}
-		list = append(list, &rbacv3.Principal{Identifier: &rbacv3.Principal_Authenticated_{Authenticated: &rbacv3.Principal_Authenticated{PrincipalName: exactly(id)}}})
+		p := &struct {
+			principal rbacv3.Principal
+			by        rbacv3.Principal_Authenticated_
+			name      rbacv3.Principal_Authenticated
+		}{}
+		p.principal.Identifier, p.by.Authenticated, p.name.PrincipalName = &p.by, &p.name, exactly(id)
+		list = append(list, &p.principal)
 	}
 	return list
 }
@@ -180,12 +186,12 @@ func permissions(matches []model.GrantMatch) []*rbacv3.Permission {
 
 // permission is all conditions of a match.
 func permission(m *model.GrantMatch) *rbacv3.Permission {
-	var all []*rbacv3.Permission
+	by := headers(m.Match)
+	all := make([]*rbacv3.Permission, 0, 1+len(by))
 	if m.Path != "" {
-		path := expression(model.PathExpression(m.Path, m.Group.FullPath))
-		all = append(all, &rbacv3.Permission{Rule: &rbacv3.Permission_UrlPath{UrlPath: &matcherv3.PathMatcher{Rule: &matcherv3.PathMatcher_Path{Path: path}}}})
+		all = append(all, permitPath(expression(model.PathExpression(m.Path, m.Group.FullPath))))
 	}
-	for _, h := range headers(m.Match) {
+	for _, h := range by {
 		all = append(all, &rbacv3.Permission{Rule: &rbacv3.Permission_Header{Header: h}})
 	}
 	switch len(all) {
@@ -195,6 +201,17 @@ func permission(m *model.GrantMatch) *rbacv3.Permission {
 		return all[0]
 	}
 	return &rbacv3.Permission{Rule: &rbacv3.Permission_AndRules{AndRules: &rbacv3.Permission_Set{Rules: all}}}
+}
+
+func permitPath(path *matcherv3.StringMatcher) *rbacv3.Permission {
+	out := &struct {
+		permission rbacv3.Permission
+		by         rbacv3.Permission_UrlPath
+		matcher    matcherv3.PathMatcher
+		rule       matcherv3.PathMatcher_Path
+	}{}
+	out.permission.Rule, out.by.UrlPath, out.matcher.Rule, out.rule.Path = &out.by, &out.matcher, &out.rule, path
+	return &out.permission
 }
 
 // leave says which permissions admit nothing here, though they ask for something: no chain holds them. A wish stands where another

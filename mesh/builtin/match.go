@@ -12,6 +12,9 @@ import (
 	"github.com/anymesh/anymesh/model"
 )
 
+// What a resource is made of is many small messages. Those that always go together are made in one piece here: at each change they are made
+// anew, and one allocation is quicker than five.
+
 // headers are the conditions of a match on all but the path. All must hold; an absent header meets none.
 func headers(m *model.Match) []*routev3.HeaderMatcher {
 	n := len(m.Headers)
@@ -37,7 +40,12 @@ func headers(m *model.Match) []*routev3.HeaderMatcher {
 }
 
 func header(name string, value *matcherv3.StringMatcher) *routev3.HeaderMatcher {
-	return &routev3.HeaderMatcher{Name: name, HeaderMatchSpecifier: &routev3.HeaderMatcher_StringMatch{StringMatch: value}}
+	h := &struct {
+		header routev3.HeaderMatcher
+		by     routev3.HeaderMatcher_StringMatch
+	}{}
+	h.header.Name, h.header.HeaderMatchSpecifier, h.by.StringMatch = name, &h.by, value
+	return &h.header
 }
 
 func methods(list []string) *matcherv3.StringMatcher {
@@ -52,17 +60,28 @@ func methods(list []string) *matcherv3.StringMatcher {
 }
 
 func exactly(text string) *matcherv3.StringMatcher {
-	return &matcherv3.StringMatcher{MatchPattern: &matcherv3.StringMatcher_Exact{Exact: text}}
+	m := &struct {
+		matcher matcherv3.StringMatcher
+		by      matcherv3.StringMatcher_Exact
+	}{}
+	m.matcher.MatchPattern, m.by.Exact = &m.by, text
+	return &m.matcher
 }
 
 func expression(re string) *matcherv3.StringMatcher {
-	return &matcherv3.StringMatcher{MatchPattern: &matcherv3.StringMatcher_SafeRegex{SafeRegex: regex(re)}}
+	m := &struct {
+		matcher matcherv3.StringMatcher
+		by      matcherv3.StringMatcher_SafeRegex
+		regex   matcherv3.RegexMatcher
+	}{}
+	m.matcher.MatchPattern, m.by.SafeRegex, m.regex.Regex = &m.by, &m.regex, regex(re)
+	return &m.matcher
 }
 
 // regex is an RE2 expression; Envoy asks it for the whole text.
-func regex(re string) *matcherv3.RegexMatcher {
+func regex(re string) string {
 	if re == "" {
-		re = "(?:)" // only the empty text; an empty expression is refused on the wire
+		return "(?:)" // only the empty text; an empty expression is refused on the wire
 	}
-	return &matcherv3.RegexMatcher{Regex: re}
+	return re
 }

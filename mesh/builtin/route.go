@@ -10,6 +10,7 @@ import (
 	routev3 "github.com/envoyproxy/go-control-plane/envoy/config/route/v3"
 	hcmv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/http_connection_manager/v3"
 	tcpv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/tcp_proxy/v3"
+	matcherv3 "github.com/envoyproxy/go-control-plane/envoy/type/matcher/v3"
 	"google.golang.org/protobuf/types/known/wrapperspb"
 
 	"github.com/anymesh/anymesh/mesh"
@@ -79,7 +80,7 @@ func (w *routeWriter) routes(name string, p *model.RoutePort) *routev3.RouteConf
 	list := make([]*routev3.Route, 0, len(p.Arms)+1)
 	for i := range p.Arms {
 		a := &p.Arms[i]
-		ref, do := a.Split.Ref(), &routev3.Route_Route{Route: w.action(p, a)}
+		ref, do := a.Split.Ref(), w.action(p, a)
 		decides := string(ref.Kind) + "/" + ref.Namespace + "/" + ref.Name.Name
 		if a.Any {
 			list = append(list, &routev3.Route{Name: decides, Match: everything, Action: do})
@@ -90,33 +91,69 @@ func (w *routeWriter) routes(name string, p *model.RoutePort) *routev3.RouteConf
 		}
 	}
 	if p.Stream() == nil {
-		do := &routev3.RouteAction{ClusterSpecifier: &routev3.RouteAction_Cluster{Cluster: name}, Timeout: never}
-		list = append(list, &routev3.Route{Match: everything, Action: &routev3.Route_Route{Route: do}})
+		list = append(list, &routev3.Route{Match: everything, Action: toCluster(name)})
 	}
-	return &routev3.RouteConfiguration{Name: name, VirtualHosts: []*routev3.VirtualHost{{Name: name, Domains: allDomains, Routes: list}}}
+	out := &struct {
+		routes routev3.RouteConfiguration
+		hosts  [1]*routev3.VirtualHost
+		host   routev3.VirtualHost
+	}{}
+	out.routes.Name, out.routes.VirtualHosts, out.hosts[0] = name, out.hosts[:], &out.host
+	out.host.Name, out.host.Domains, out.host.Routes = name, allDomains, list
+	return &out.routes
 }
 
 func routeMatch(m *model.ArmMatch) *routev3.RouteMatch {
-	out := &routev3.RouteMatch{PathSpecifier: anyPath, Headers: headers(m.Match)}
-	if m.Path != "" {
-		out.PathSpecifier = &routev3.RouteMatch_SafeRegex{SafeRegex: regex(model.PathExpression(m.Path, m.Group.FullPath))}
+	if m.Path == "" {
+		return &routev3.RouteMatch{PathSpecifier: anyPath, Headers: headers(m.Match)}
 	}
-	return out
+	out := &struct {
+		match routev3.RouteMatch
+		by    routev3.RouteMatch_SafeRegex
+		regex matcherv3.RegexMatcher
+	}{}
+	out.match.PathSpecifier, out.match.Headers = &out.by, headers(m.Match)
+	out.by.SafeRegex, out.regex.Regex = &out.regex, regex(model.PathExpression(m.Path, m.Group.FullPath))
+	return &out.match
 }
 
-func (w *routeWriter) action(p *model.RoutePort, a *model.Arm) *routev3.RouteAction {
+func (w *routeWriter) action(p *model.RoutePort, a *model.Arm) *routev3.Route_Route {
 	if len(a.Shares) == 1 {
-		name := port(w.r.Settings, a.Shares[0].Service, p.Number)
-		return &routev3.RouteAction{ClusterSpecifier: &routev3.RouteAction_Cluster{Cluster: name}, Timeout: never}
+		return toCluster(port(w.r.Settings, a.Shares[0].Service, p.Number))
 	}
-	list := make([]*routev3.WeightedCluster_ClusterWeight, 0, len(a.Shares))
+	out := &struct {
+		way    routev3.Route_Route
+		action routev3.RouteAction
+		by     routev3.RouteAction_WeightedClusters
+		shares routev3.WeightedCluster
+	}{}
+	out.way.Route, out.action.Timeout, out.action.ClusterSpecifier, out.by.WeightedClusters = &out.action, never, &out.by, &out.shares
+	out.shares.Clusters = make([]*routev3.WeightedCluster_ClusterWeight, 0, len(a.Shares))
 	for i, n := range w.weights(a) {
 		if n > 0 { // one that takes nothing need not even be known
-			name := port(w.r.Settings, a.Shares[i].Service, p.Number)
-			list = append(list, &routev3.WeightedCluster_ClusterWeight{Name: name, Weight: wrapperspb.UInt32(n)})
+			out.shares.Clusters = append(out.shares.Clusters, share(port(w.r.Settings, a.Shares[i].Service, p.Number), n))
 		}
 	}
-	return &routev3.RouteAction{ClusterSpecifier: &routev3.RouteAction_WeightedClusters{WeightedClusters: &routev3.WeightedCluster{Clusters: list}}, Timeout: never}
+	return &out.way
+}
+
+func toCluster(name string) *routev3.Route_Route {
+	out := &struct {
+		way    routev3.Route_Route
+		action routev3.RouteAction
+		by     routev3.RouteAction_Cluster
+	}{}
+	out.way.Route, out.action.Timeout, out.action.ClusterSpecifier, out.by.Cluster = &out.action, never, &out.by, name
+	return &out.way
+}
+
+func share(name string, weight uint32) *routev3.WeightedCluster_ClusterWeight {
+	out := &struct {
+		share  routev3.WeightedCluster_ClusterWeight
+		weight wrapperspb.UInt32Value
+	}{}
+	out.share.Name, out.share.Weight, out.weight.Value = name, &out.weight, weight
+	return &out.share
 }
 
 // stream is the way of raw TCP.
