@@ -59,7 +59,10 @@ func convert(got *file.Input, to string) *made[*object.Object] {
 	for _, o := range got.Objects {
 		if group(o.APIVersion) == group(to) {
 			v, found := smi.Convert(o, to)
-			m.findings = append(m.findings, found...)
+			for _, f := range found {
+				f.Object.Namespace = o.Namespace // as it was read: the text may name none
+				m.findings = append(m.findings, f)
+			}
 			seen[model.Ref{Kind: model.Kind(o.Kind), Name: model.Name{Namespace: o.Namespace, Name: o.Name}}] = true
 			if o = v; o.APIVersion == to {
 				done++ // where not, a finding says that the version lacks the kind

@@ -57,16 +57,15 @@ func put(t *testing.T, path string, args, m []string) {
 		caller = "nobody"
 	}
 	args = append([]string{"why", "--from", caller, "--to", service}, args...)
-	switch m[3] {
-	case "tcp", "udp":
-		args = append(args, "--"+m[3])
-	default:
-		args = append(args, "--", m[4], m[5])
-	}
 	for h := range strings.SplitSeq(m[6], "]") {
 		if h = strings.TrimPrefix(strings.TrimSpace(h), "["); h != "" {
-			args = append([]string{"why", "-H", h}, args[1:]...)
+			args = append(args, "-H", h)
 		}
+	}
+	if m[3] == "tcp" || m[3] == "udp" {
+		args = append(args, "--"+m[3])
+	} else {
+		args = append(args, "--", m[4], m[5])
 	}
 	r := anymesh(t, "", args...)
 	if says, ok := strings.CutPrefix(want, "error: "); ok {

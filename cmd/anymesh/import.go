@@ -52,7 +52,8 @@ the mesh selects by.
 			if err := kept(keep, read.Kept); err != nil {
 				return err
 			}
-			m := made[*object.Object]{objects: encode(read.Facts), where: got.Positions, findings: engine.Sort(append(read.Findings, got.Findings...))}
+			findings := append(append(read.Findings, got.Findings...), settled(d, read.Facts)...)
+			m := made[*object.Object]{objects: encode(read.Facts), where: got.Positions, findings: engine.Sort(findings)}
 			m.summary = told(d, read, len(m.objects))
 			return m.write(c, &out)
 		},
@@ -62,6 +63,17 @@ the mesh selects by.
 	meshFlag(c, &from, "from", "read the objects of", true)
 	c.Flags().StringVar(&keep, "keep", "", "write the objects that were not understood whole to `FILE`, as they were")
 	return c
+}
+
+// settled says what the mesh had decided for all of itself: no SMI object holds it, so that whoever runs what was imported has to say it.
+func settled(d *mesh.Driver, facts []model.Fact) (out []model.Finding) {
+	for _, f := range facts {
+		if s, ok := f.(*model.Settings); ok && s.Access != model.AccessTargeted {
+			out = append(out, model.Finding{Mesh: d.Name, Level: model.Approximate, Code: model.CodeNotUnderstood, Object: s.Ref(), Path: "accessDefault",
+				Message: "the mesh is closed where nothing permits, and SMI has no object for that", Hint: "Run what is imported with --access-default " + s.Access.String() + "."})
+		}
+	}
+	return out
 }
 
 // told is the last line of the report. Objects that are not of the mesh's APIs and were not kept say nothing to it: a ConfigMap that

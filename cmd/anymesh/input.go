@@ -163,5 +163,7 @@ func meshFlag(c *cobra.Command, into *string, flag, usage string, imports bool) 
 	}
 	c.Flags().StringVar(into, flag, "", usage+" `MESH`: "+strings.Join(list, ", "))
 	complete(c, flag, list...)
-	need(c, flag, "--"+flag+" MESH")
+	if c.Name() != "diff" { // which sees what is there
+		need(c, flag, "--"+flag+" MESH")
+	}
 }

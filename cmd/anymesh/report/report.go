@@ -20,6 +20,8 @@ import (
 // Places finds where a field was written; the file is empty where it is not known.
 type Places interface {
 	Find(ref model.Ref, path string) (file string, line, column int)
+	// Written is a path as the object's own version writes it.
+	Written(ref model.Ref, path string) string
 }
 
 // Entry is a finding as JSON and YAML show it. Lines and columns count from 1.
@@ -47,7 +49,7 @@ func Entries(list []model.Finding, where Places) []Entry {
 	out := make([]Entry, 0, len(list))
 	for _, f := range list {
 		e := Entry{Level: f.Level.String(), Code: string(f.Code), Mesh: f.Mesh, Kind: string(f.Object.Kind), Namespace: f.Object.Namespace,
-			Name: f.Object.Name.Name, Path: f.Path, Message: f.Message, Hint: f.Hint}
+			Name: f.Object.Name.Name, Path: where.Written(f.Object, f.Path), Message: f.Message, Hint: f.Hint}
 		if f.Object.Kind == document {
 			e.Namespace, e.Name = "", ""
 		}
@@ -97,7 +99,7 @@ func Text(list []model.Finding, where Places, all bool) string {
 			fmt.Fprintf(&b, " %s:%d:%d", file, line, column)
 		}
 		if f.Path != "" {
-			fmt.Fprintf(&b, " %s", f.Path)
+			fmt.Fprintf(&b, " %s", where.Written(f.Object, f.Path))
 		}
 		if f.Level == model.Exact {
 			fmt.Fprintf(&b, " (%s)", f.Feature)

@@ -46,7 +46,7 @@ func shape(v *model.Verdict, where report.Places) *Verdict {
 		out.Backends = append(out.Backends, Backend{b.Service.String(), b.Port, b.Share, b.Allowed, b.Reason})
 	}
 	for _, d := range v.DecidedBy {
-		x := Decision{Kind: string(d.Object.Kind), Namespace: d.Object.Namespace, Name: d.Object.Name.Name, Path: d.Path}
+		x := Decision{Kind: string(d.Object.Kind), Namespace: d.Object.Namespace, Name: d.Object.Name.Name, Path: where.Written(d.Object, d.Path)}
 		x.File, x.Line, _ = where.Find(d.Object, d.Path)
 		out.DecidedBy = append(out.DecidedBy, x)
 	}
