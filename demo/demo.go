@@ -3,14 +3,19 @@
 package demo
 
 import (
+	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
+	"slices"
 	"sync"
 	"time"
 
 	"github.com/anymesh/anymesh/engine"
+	"github.com/anymesh/anymesh/model"
 	"github.com/anymesh/anymesh/up"
 )
 
@@ -24,120 +29,137 @@ type Options struct {
 	Folder string        // that a person edits
 }
 
-// Notes are lines of news, told once each.
-type Notes struct {
-	mu    sync.Mutex
-	lines []string
-}
-
-// Add tells news.
-func (n *Notes) Add(format string, args ...any) {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	n.lines = append(n.lines, fmt.Sprintf(format, args...))
-}
-
-func (n *Notes) take() []string {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	out := n.lines
-	n.lines = nil
-	return out
+// show is one run of the demo.
+type show struct {
+	Options
+	stage *stage
+	tally *tally
+	doors *doors
+	ready chan up.Status
 }
 
 // Run runs the shop until the context ends.
 func Run(ctx context.Context, o Options) error {
-	if o.Every == 0 {
-		o.Every = time.Second
+	o.Every = cmp.Or(o.Every, time.Second)
+	o.Notes = cmp.Or(o.Notes, &Notes{})
+	if o.Live {
+		o.Mesh.Logger = o.Notes.logger(o.Mesh.Logger)
+	} else if o.Mesh.Logger == nil {
+		o.Mesh.Logger = slog.New(slog.DiscardHandler)
 	}
-	if o.Notes == nil {
-		o.Notes = &Notes{}
-	}
-	log := o.Mesh.Logger
-	if log == nil {
-		log = slog.New(slog.DiscardHandler)
-	}
+	s := &show{Options: o, tally: newTally(), doors: &doors{}, ready: make(chan up.Status, 1),
+		stage: &stage{running: map[string]bool{}, log: o.Mesh.Logger}}
 	// Processes outlive the mesh, and the traffic ends before it: what is under way at the end is answered.
 	back, stop := context.WithCancel(context.WithoutCancel(ctx))
-	defer stop()
-	st := &stage{running: map[string]bool{}, log: log}
 	var wg sync.WaitGroup
 	defer wg.Wait()
 	defer stop()
-	ready := make(chan up.Status, 1)
-	o.Mesh.Flushed = func(e *engine.Engine) { st.run(back, apps(e.Store, e.Store.Facts)) }
-	t := newTally()
-	o.Mesh.Access = t.add
-	o.Mesh.Ready = func(s up.Status) { ready <- s }
-	o.Mesh.NACK = func(node, why string) { o.Notes.Add("the proxy %s refused a configuration: %s", node, why) }
-	m, err := up.New(o.Mesh)
+	m, err := up.New(s.listen(back))
 	if err != nil {
 		return err
 	}
 	meshCtx, end := context.WithCancel(back)
+	defer end()
 	ended := make(chan error, 1)
 	wg.Go(func() { ended <- m.Run(meshCtx) })
 	select {
 	case err := <-ended:
-		end()
 		return err
 	case <-ctx.Done():
 		end()
 		return <-ended
-	case s := <-ready:
-		greet(&o, &s)
-		wg.Go(func() { show(back, &o, t) })
-		traffic := make(chan struct{})
-		wg.Go(func() { drive(ctx, s.Proxies); close(traffic) })
-		select {
-		case err = <-ended:
-		case <-traffic:
+	case st := <-s.ready:
+		s.greet(&st)
+		if len(st.Proxies) == 0 {
 			end()
-			err = <-ended
+			return cmp.Or(<-ended, errors.New("no pod has a proxy: there is nothing to show"))
 		}
+	}
+	wg.Go(func() { s.draw(back) })
+	traffic := make(chan struct{})
+	wg.Go(func() { drive(ctx, s.doors); close(traffic) })
+	select {
+	case err = <-ended:
+	case <-traffic:
 		end()
-		stop()
-		wg.Wait()
-		farewell(&o, t)
-		return err
+		err = <-ended
 	}
+	stop()
+	wg.Wait()
+	s.farewell()
+	return err
 }
 
-func greet(o *Options, s *up.Status) {
-	fmt.Fprintf(o.Out, "The built-in mesh runs %d pods of a small shop: mTLS between them, splits and access from the SMI objects in %s.\n", len(s.Proxies), o.Folder)
-	for n, err := range s.Failed {
-		fmt.Fprintf(o.Out, "  ‼ %s has no proxy: %v\n", n, err)
+// listen makes the mesh tell of what happens in it.
+func (s *show) listen(ctx context.Context) up.Options {
+	o := s.Mesh
+	o.Flushed = func(e *engine.Engine) {
+		s.stage.run(ctx, apps(e.Store, e.Store.Facts))
+		s.tally.learn(e)
 	}
-	for _, p := range s.Proxies {
-		if p.Name.Name == "web" || p.Name.Name == "intruder" {
-			fmt.Fprintf(o.Out, "  be %-9s curl -x http://%s http://catalog:8080/products\n", p.Name.Name+":", p.Outbound)
+	o.Access = s.tally.add
+	o.Ready = func(st up.Status) {
+		for _, p := range st.Proxies {
+			s.doors.open(p)
+		}
+		s.ready <- st
+	}
+	o.Pod = func(p up.Pod, err error) {
+		if err == nil {
+			s.doors.open(p)
+			s.Notes.Add("%s  %s is in the mesh as %s, at %s", time.Now().Format(time.TimeOnly), p.Name, p.Identity, p.Address)
 		}
 	}
-	if s.Admin != "" {
-		fmt.Fprintf(o.Out, "  metrics:     http://%s/metrics\n", s.Admin)
-	}
-	fmt.Fprintf(o.Out, "Edit a weight, a match or a permission in %s and watch. Ctrl-C ends it.\n\n", o.Folder)
+	o.NACK = func(node, why string) { s.Notes.Add("the proxy %s refused a configuration: %s", node, why) }
+	return o
 }
 
-// show prints the table at each tick.
-func show(ctx context.Context, o *Options, t *tally) {
-	tick := time.NewTicker(o.Every)
+// greet says what there is to see, and how to be one of the callers.
+func (s *show) greet(st *up.Status) {
+	for _, n := range slices.SortedFunc(maps.Keys(st.Failed), model.Name.Compare) {
+		fmt.Fprintf(s.Out, "‼ %s has no proxy: %v\n", n, st.Failed[n])
+	}
+	if r := st.Remedy(); r != "" {
+		fmt.Fprintln(s.Out, r)
+	}
+	if len(st.Proxies) == 0 {
+		return
+	}
+	fmt.Fprintf(s.Out, "A small shop of %d pods on the built-in mesh, with mTLS between them.\n", len(st.Proxies))
+	fmt.Fprintf(s.Out, "Splits and access are as the SMI objects in %s say.\n\n", s.Folder)
+	for _, p := range st.Proxies {
+		if p.Name.Name == "web" || p.Name.Name == "intruder" {
+			fmt.Fprintf(s.Out, "  be %-10s curl -x http://%s http://catalog:8080/products\n", p.Name.Name+":", p.Outbound)
+		}
+	}
+	if st.Admin != "" {
+		fmt.Fprintf(s.Out, "  metrics:      http://%s/metrics\n", st.Admin)
+	}
+	fmt.Fprintf(s.Out, "\nEdit a weight, a match or a permission in %s and watch. Ctrl-C ends it.\n\n", s.Folder)
+}
+
+// draw shows the table at each tick.
+func (s *show) draw(ctx context.Context) {
+	tick := time.NewTicker(s.Every)
 	defer tick.Stop()
-	d := table{out: o.Out, live: o.Live}
+	d := table{out: s.Out, live: s.Live}
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case <-tick.C:
-			d.draw(t.take(), o.Every, o.Notes.take())
+			d.draw(s.tally.take(), s.Every, s.Notes.take())
 		}
 	}
 }
 
-// farewell says what the whole run came to.
-func farewell(o *Options, t *tally) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	c := t.total
-	fmt.Fprintf(o.Out, "\n%d requests: %d admitted, %d refused by access, %d failed\n", c.admitted+c.refused, c.admitted, c.refused, c.failed)
+// farewell says what the whole run came to, and what news there was at the end.
+func (s *show) farewell() {
+	for _, n := range s.Notes.take() {
+		fmt.Fprintln(s.Out, n)
+	}
+	s.tally.mu.Lock()
+	defer s.tally.mu.Unlock()
+	c := s.tally.total
+	fmt.Fprintf(s.Out, "\n%d requests: %d admitted, %d refused by access, %d failed\n", c.admitted+c.refused, c.admitted, c.refused, c.failed)
 }

@@ -8,6 +8,8 @@ import (
 	"sync"
 	"time"
 
+	"github.com/anymesh/anymesh/engine"
+	"github.com/anymesh/anymesh/model"
 	"github.com/anymesh/anymesh/proxy"
 	"github.com/anymesh/anymesh/proxy/stats"
 )
@@ -17,8 +19,9 @@ import (
 type tally struct {
 	mu      sync.Mutex
 	flows   map[way]*count
-	refused map[[2]string]int // connections that a callee ended, by caller and workload: the caller only sees an end
 	total   count
+	refused map[[2]string]int   // connections that a callee has just ended, by caller and workload: the caller only sees an end
+	behind  map[string][]string // the workloads of each service, by host
 }
 
 // way is who calls what, and by which split.
@@ -31,35 +34,58 @@ type count struct {
 	took                      []time.Duration
 }
 
-func newTally() *tally { return &tally{flows: map[way]*count{}, refused: map[[2]string]int{}} }
+func newTally() *tally {
+	return &tally{flows: map[way]*count{}, refused: map[[2]string]int{}}
+}
 
-// add counts one request or connection.
+// learn notes who stands behind which service.
+func (t *tally) learn(e *engine.Engine) {
+	s := e.Store
+	behind := map[string][]string{}
+	for f := range s.Facts {
+		svc, ok := f.(*model.Service)
+		if !ok {
+			continue
+		}
+		host := s.Settings().Host(svc.Name)
+		for _, w := range s.Selected(svc.Name) {
+			behind[host] = append(behind[host], w.Name.String())
+		}
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.behind = behind
+}
+
+// add counts one request or connection. Proxies tell of a refused connection at the callee before the caller's can see its end.
 func (t *tally) add(a proxy.Access) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if a.Side == stats.Server {
 		if a.Denied && a.Method == "" {
-			t.refused[[2]string{a.Source, last(a.Workload)}]++
-			t.total.refused++
-			t.total.admitted--
+			t.refused[[2]string{a.Source, a.Workload}]++
 		}
 		return
 	}
+	if a.Side == "" {
+		return // it named no service
+	}
+	denied := a.Denied || a.Method == "" && t.ended(&a)
 	w := way{a.Source, a.Service, a.Rule}
-	if a.Denied { // refused requests are one row, whichever split led them
-		w.rule = ""
+	if denied {
+		w.rule = "" // refused requests are one row, whichever split led them
 	}
 	c := t.flows[w]
 	if c == nil {
 		c = &count{backends: map[string]int{}}
 		t.flows[w] = c
 	}
-	switch {
-	case a.Denied:
+	if denied {
 		c.refused++
 		t.total.refused++
 		return
-	case a.Method != "" && (a.Code == 0 || a.Code >= 500):
+	}
+	if a.Code == 0 || a.Code >= 500 {
 		c.failed++
 		t.total.failed++
 	}
@@ -71,33 +97,45 @@ func (t *tally) add(a proxy.Access) {
 	}
 }
 
+// ended says whether a connection ended because the callee refused it.
+func (t *tally) ended(a *proxy.Access) bool {
+	host, _, _ := strings.Cut(a.Backend, ":")
+	for _, w := range t.behind[host] {
+		if k := [2]string{a.Source, w}; t.refused[k] > 0 {
+			t.refused[k]--
+			return true
+		}
+	}
+	return false
+}
+
 // row is what one caller did to one service since the last time.
 type row struct {
 	way
 	count
 }
 
-// take empties the tally into rows, by caller, service and split. Rows that refused and rows that admitted of one caller and service
-// stand together.
+// take empties the tally into rows, by caller, service and split. What was refused stands in the first row of its caller and service.
 func (t *tally) take() []row {
 	t.mu.Lock()
-	flows, refused := t.flows, t.refused
-	t.flows, t.refused = map[way]*count{}, map[[2]string]int{}
+	flows := t.flows
+	t.flows = map[way]*count{}
 	t.mu.Unlock()
-	var out []row
+	all := make([]row, 0, len(flows))
 	for w, c := range flows {
-		for b, n := range c.backends {
-			gone := min(n, refused[[2]string{w.source, b}])
-			c.admitted, c.refused = c.admitted-gone, c.refused+gone
-			if c.backends[b] = n - gone; c.backends[b] == 0 {
-				delete(c.backends, b)
-			}
-		}
-		out = append(out, row{w, *c})
+		all = append(all, row{w, *c})
 	}
-	slices.SortFunc(out, func(a, b row) int {
+	slices.SortFunc(all, func(a, b row) int {
 		return strings.Compare(a.source+" "+a.service+" "+a.rule, b.source+" "+b.service+" "+b.rule)
 	})
+	out := all[:0]
+	for _, r := range all {
+		if n := len(out); n > 0 && out[n-1].admitted == 0 && out[n-1].source == r.source && out[n-1].service == r.service {
+			r.refused += out[n-1].refused
+			out = out[:n-1]
+		}
+		out = append(out, r)
+	}
 	return out
 }
 

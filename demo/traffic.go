@@ -35,22 +35,34 @@ var flows = []flow{
 	{from: "intruder", to: "payments:9000", each: 100 * time.Millisecond},
 }
 
+// doors know where each pod's process finds its proxy at present.
+type doors struct{ by sync.Map } // pod's name → address
+
+func (d *doors) open(p up.Pod) { d.by.Store(p.Name.Name, p.Outbound) }
+
+func (d *doors) of(pod string) (string, bool) {
+	v, ok := d.by.Load(pod)
+	if !ok {
+		return "", false
+	}
+	return v.(string), true
+}
+
 // drive makes the traffic of the pods that are there until the context ends.
-func drive(ctx context.Context, pods []up.Pod) {
+func drive(ctx context.Context, d *doors) {
 	var wg sync.WaitGroup
 	defer wg.Wait()
 	for _, f := range flows {
-		for _, p := range pods {
-			if p.Name.Name == f.from {
-				wg.Go(func() { f.run(ctx, p) })
-			}
-		}
+		wg.Go(func() { f.run(ctx, d) })
 	}
 }
 
-func (f *flow) run(ctx context.Context, p up.Pod) {
-	proxy := &url.URL{Scheme: "http", Host: p.Outbound}
-	client := &http.Client{Transport: &http.Transport{Proxy: http.ProxyURL(proxy), MaxIdleConnsPerHost: 4}, Timeout: 10 * time.Second}
+func (f *flow) run(ctx context.Context, d *doors) {
+	door := func(*http.Request) (*url.URL, error) {
+		at, _ := d.of(f.from)
+		return &url.URL{Scheme: "http", Host: at}, nil
+	}
+	client := &http.Client{Transport: &http.Transport{Proxy: door, MaxIdleConnsPerHost: 4}, Timeout: 10 * time.Second}
 	defer client.CloseIdleConnections()
 	tick := time.NewTicker(f.each)
 	defer tick.Stop()
@@ -60,10 +72,13 @@ func (f *flow) run(ctx context.Context, p up.Pod) {
 			return
 		case <-tick.C:
 		}
+		at, there := d.of(f.from)
 		// The proxies count what comes of it; a caller that asks again is all that there is to do about a failure.
-		if f.path == "" {
-			_ = f.connect(ctx, p.Outbound)
-		} else {
+		switch {
+		case !there:
+		case f.path == "":
+			_ = f.connect(ctx, at)
+		default:
 			_ = f.request(ctx, client)
 		}
 	}

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"reflect"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/anymesh/anymesh/model"
@@ -476,5 +477,42 @@ func BenchmarkAppendYAML(b *testing.B) {
 	}
 	if string(buf) != small {
 		b.Fatal(string(buf))
+	}
+}
+
+// An object that rests knows all that it knew: its places, its fields and its text, whoever asks first.
+func TestRest(t *testing.T) {
+	const doc = "kind: A\napiVersion: v1\nmetadata: {name: a}\nspec:\n  x: 1\n"
+	for name, text := range map[string]string{
+		"documents": doc + "---\n# B\n" + strings.ReplaceAll(doc, "name: a", "name: b"),
+		"list":      "apiVersion: v1\nkind: List\nitems:\n- {apiVersion: v1, kind: A, metadata: {name: a}, spec: {x: 1}}\n- {apiVersion: v1, kind: A, metadata: {name: b}, spec: {x: 2}}\n",
+		"JSON":      `{"apiVersion":"v1","kind":"A","metadata":{"name":"a"},"spec":{"x":1}}` + "\n" + `{"apiVersion":"v1","kind":"A","metadata":{"name":"b"},"spec":{"x":2}}`,
+	} {
+		t.Run(name, func(t *testing.T) {
+			awake, _ := object.Parse("f", []byte(text))
+			rest, _ := object.Parse("f", []byte(text))
+			if len(rest) != 2 {
+				t.Fatalf("%d objects", len(rest))
+			}
+			for _, o := range rest {
+				o.Rest()
+			}
+			var wg sync.WaitGroup
+			for i, o := range rest {
+				for range 2 {
+					wg.Go(func() {
+						line, column := o.Position("spec.x")
+						if l, c := awake[i].Position("spec.x"); line != l || column != c || line == 0 {
+							t.Errorf("%s: spec.x stands at %d:%d, and not at %d:%d", o.Name, line, column, l, c)
+						}
+						got, _ := o.MarshalJSON()
+						if want, _ := awake[i].MarshalJSON(); string(got) != string(want) {
+							t.Errorf("%s says %s, and not %s", o.Name, got, want)
+						}
+					})
+				}
+			}
+			wg.Wait()
+		})
 	}
 }

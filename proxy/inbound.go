@@ -194,8 +194,8 @@ func (p *Proxy) serveBytes(t *tls.Conn, c *inConn) {
 	defer c.end(k)
 	v := p.inbound.Load().AdmitTCP(k.req)
 	if !v.Allowed {
+		p.finishTCP(c.edge, "", start, stats.Outcome{Denied: true}) // before the peer can know: who counts both sides sees the cause first
 		c.abort()
-		p.finishTCP(c.edge, "", start, stats.Outcome{Denied: true})
 		return
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), handshakeTimeout)

@@ -4,7 +4,6 @@ package up
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -90,7 +89,7 @@ func (f *fleet) compare(pods map[place]*model.Pod) (fresh, left []*keeper) {
 	}
 	for at, p := range pods {
 		if f.keepers[at] == nil {
-			k := &keeper{f: f, at: at, pod: p, late: f.started, wake: make(chan struct{}, 1), tried: make(chan struct{}), done: make(chan struct{})}
+			k := &keeper{f: f, at: at, pod: p, first: p, late: f.started, wake: make(chan struct{}, 1), tried: make(chan struct{}), done: make(chan struct{})}
 			f.keepers[at] = k
 			fresh = append(fresh, k)
 			f.wg.Go(k.run)
@@ -140,7 +139,7 @@ func (f *fleet) ready(first []*keeper) {
 		case err != nil:
 			st.Failed[k.at.pod] = err
 		case pod == nil:
-			st.Failed[k.at.pod] = errors.New("its proxy was not told in time what it admits")
+			st.Failed[k.at.pod] = fmt.Errorf("its proxy was not told in time what it admits: does the folder have its %s?", k.first.Workload)
 		default:
 			st.Proxies = append(st.Proxies, *pod)
 		}

@@ -27,6 +27,7 @@ const firstPause, lastPause = 20 * time.Millisecond, 2 * time.Second
 type keeper struct {
 	f     *fleet
 	at    place
+	first *model.Pod    // as it was when it came
 	late  bool          // not of the first batch, of which Ready speaks
 	wake  chan struct{} // the pod has changed
 	tried chan struct{} // closed when the first proxy works, or has failed
@@ -122,7 +123,8 @@ func (k *keeper) tell(up *Pod, err error) {
 	news := up != nil || k.err == nil || k.err.Error() != err.Error()
 	k.up, k.err = up, err
 	k.f.mu.Unlock()
-	if err != nil && news {
+	spoken := first && !k.late && k.f.m.o.Ready != nil // by Ready
+	if err != nil && news && !spoken {
 		k.f.m.log.Error("a pod has no proxy", "pod", k.at.pod.String(), "error", err)
 	}
 	if first {
@@ -206,6 +208,15 @@ func (m *Mesh) start(p *model.Pod) (*member, error) {
 	return &member{*p, px, conn}, nil
 }
 
+// blocked is an error of the world in words that say what to do.
+type blocked struct {
+	message string
+	cause   error
+}
+
+func (b *blocked) Error() string { return b.message }
+func (b *blocked) Unwrap() error { return b.cause }
+
 // explain says what to do about a port that could not be had.
 func explain(err error) error {
 	var op *net.OpError
@@ -215,9 +226,9 @@ func explain(err error) error {
 	host, port, _ := net.SplitHostPort(op.Addr.String())
 	switch {
 	case errors.Is(err, syscall.EADDRINUSE):
-		return fmt.Errorf("port %s of %s is in use: end the process that has it (another mesh?), or choose other ports: %w", port, host, err)
+		return &blocked{fmt.Sprintf("port %s of %s is in use: end the process that has it (another mesh?), or choose other ports", port, host), err}
 	case errors.Is(err, syscall.EADDRNOTAVAIL):
-		return fmt.Errorf("this machine has no address %s; on macOS, add it with: sudo ifconfig lo0 alias %s up: %w", host, host, err)
+		return &blocked{fmt.Sprintf("this machine has no address %s", host), err}
 	}
 	return err
 }

@@ -18,6 +18,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/spiffe/go-spiffe/v2/spiffeid"
@@ -55,6 +56,23 @@ type Status struct {
 	Admin   string // address
 	Proxies []Pod
 	Failed  map[model.Name]error
+}
+
+// Remedy is what to do where this machine lacks addresses of pods, and empty where it has them all.
+func (s *Status) Remedy() string {
+	var lack []string
+	for _, err := range s.Failed {
+		var op *net.OpError
+		if errors.Is(err, syscall.EADDRNOTAVAIL) && errors.As(err, &op) {
+			host, _, _ := net.SplitHostPort(op.Addr.String())
+			lack = append(lack, host)
+		}
+	}
+	if len(lack) == 0 {
+		return ""
+	}
+	slices.Sort(lack)
+	return "On macOS, give this machine the addresses that it lacks, and start again:\n    for a in " + strings.Join(lack, " ") + "; do sudo ifconfig lo0 alias $a up; done"
 }
 
 // Pod is a pod whose proxy runs.

@@ -274,7 +274,7 @@ func TestWorlds(t *testing.T) {
 	t.Parallel()
 	a := newArena(t)
 	asked := 0
-	for i := range 30 {
+	for i := range 16 {
 		r := rand.New(rand.NewPCG(uint64(i), 1))
 		s := meshtest.Random(r)
 		if i > 0 {
