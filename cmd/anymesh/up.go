@@ -61,8 +61,7 @@ func (r *running) options(c *cobra.Command, folder string, broken func(string, [
 	if r.verbose {
 		level = slog.LevelDebug
 	}
-	src := file.NewSource([]string{folder}, file.Options{Namespace: r.in.namespace})
-	src.OnBroken = broken
+	src := up.NewFolder([]string{folder}, file.Options{Namespace: r.in.namespace}, func(b up.Broken) { broken(b.File, b.Findings) })
 	return up.Options{
 		Source: src, Settings: *ev.Facts[0].(*model.Settings), OutboundPort: r.out, InboundPort: r.inbound, Admin: r.admin, Identity: r.keys,
 		Logger: slog.New(slog.NewTextHandler(c.ErrOrStderr(), &slog.HandlerOptions{Level: level})),
@@ -93,6 +92,11 @@ CONNECT for TCP.`,
 			o, err := r.options(c, args[0], func(name string, list []file.Located) { tellBroken(w, name, list) })
 			if err != nil {
 				return err
+			}
+			o.Findings = func(list []model.Finding) {
+				if len(list) > 0 {
+					fmt.Fprint(w, report.Text(list, o.Source.(*up.Folder).Positions(), false))
+				}
 			}
 			o.Ready = func(s up.Status) { tellReady(w, args[0], &s) }
 			m, err := up.New(o)
