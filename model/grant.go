@@ -61,7 +61,7 @@ func (j *grantJoin) subset(b *Binding) []*Workload {
 	if b.Broken || slices.Contains(named.identities(j.w), j.a.Identity) {
 		return nil
 	}
-	var in []*Workload
+	in := []*Workload{} // not nil, which would mean all of them
 	for _, w := range j.a.Workloads {
 		if Selects(b.Pods, w.Labels) {
 			in = append(in, w.Workload)
