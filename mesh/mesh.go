@@ -7,15 +7,24 @@
 package mesh
 
 import (
+	"slices"
+
 	"github.com/anymesh/anymesh/model"
 )
 
 // Driver is one mesh. A nil function means that the mesh has no such side.
+//
+// Releases of a mesh that speak different APIs are drivers of their own, listed as the Older ones of the newest: which of them a
+// cluster can take follows from the Kinds that it serves.
 type Driver struct {
 	Name      string                  // in commands and findings: istio
 	Title     string                  // in prose: Istio
+	Version   string                  // the releases of the mesh that it is for, in prose: 1.24 and later; empty: any
 	Claims    map[model.Feature]Claim // a feature not listed is unsupported
 	Kinds     []Kind                  // what it writes, from which watches, permissions and pruning follow
+	Reads     []Kind                  // what Import understands beside Kinds
+	Marks     []Kind                  // a cluster that serves any of them has the mesh; none: a cluster does not show it
+	Older     []*Driver               // for earlier releases, newest first, with names of their own
 	Route     func(*model.Route, *Output)
 	Access    func(*model.Access, *Output)
 	Endpoints func(*model.Endpoints, *Output)
@@ -50,6 +59,25 @@ func Nearly(note string) Claim { return Claim{model.Approximate, note} }
 
 // No says that a mesh cannot say a feature; the note says why.
 func No(note string) Claim { return Claim{model.Unsupported, note} }
+
+// Writes says whether a driver has anything to say: one without is for reading a mesh that nobody should move to.
+func (d *Driver) Writes() bool {
+	return d.Route != nil || d.Access != nil || d.Endpoints != nil || d.Settings != nil
+}
+
+// For is the driver for a place that serves certain kinds: d itself or the newest of its Older ones all of whose Kinds are served; nil where
+// none can be used.
+func (d *Driver) For(served func(Kind) bool) *Driver {
+	if !slices.ContainsFunc(d.Kinds, func(k Kind) bool { return k.Resource != "" && !served(k) }) {
+		return d
+	}
+	for _, o := range d.Older {
+		if o.For(served) != nil {
+			return o
+		}
+	}
+	return nil
+}
 
 // Claim is what the driver says of a feature. Silence is unsupported.
 func (d *Driver) Claim(f model.Feature) Claim {

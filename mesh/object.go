@@ -5,6 +5,7 @@ package mesh
 import (
 	"cmp"
 	"encoding/json"
+	"maps"
 	"strings"
 
 	"github.com/anymesh/anymesh/model"
@@ -18,6 +19,7 @@ type Object struct {
 	APIVersion  string
 	Kind        string
 	Name        model.Name
+	Labels      map[string]string // that the mesh needs, beside the one that marks the object as ours
 	Annotations map[string]string
 	Spec        any
 }
@@ -48,6 +50,16 @@ type metadata struct {
 
 var ours = map[string]string{ManagedBy: Us}
 
+// labels are the object's own and the mark.
+func (o *Object) labels() map[string]string {
+	if len(o.Labels) == 0 {
+		return ours
+	}
+	all := maps.Clone(o.Labels)
+	all[ManagedBy] = Us
+	return all
+}
+
 // MarshalJSON writes the object in the shape of Kubernetes, with the label that marks it as ours.
 func (o *Object) MarshalJSON() ([]byte, error) {
 	return json.Marshal(struct {
@@ -55,7 +67,7 @@ func (o *Object) MarshalJSON() ([]byte, error) {
 		Kind       string   `json:"kind"`
 		Metadata   metadata `json:"metadata"`
 		Spec       any      `json:"spec"`
-	}{o.APIVersion, o.Kind, metadata{o.Name.Name, o.Name.Namespace, ours, o.Annotations}, o.Spec})
+	}{o.APIVersion, o.Kind, metadata{o.Name.Name, o.Name.Namespace, o.labels(), o.Annotations}, o.Spec})
 }
 
 // Change is one step of a plan: an object to be as it says, or to be gone.

@@ -80,7 +80,7 @@ func settled(d *mesh.Driver, facts []model.Fact) (out []model.Finding) {
 // stands beside is not counted as understood.
 func told(d *mesh.Driver, read *mesh.Input, objects int) string {
 	groups := map[string]bool{}
-	for _, k := range d.Kinds {
+	for _, k := range slices.Concat(d.Kinds, d.Reads) {
 		groups[group(k.APIVersion)] = true
 	}
 	theirs := len(read.Kept)

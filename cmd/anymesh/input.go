@@ -153,11 +153,11 @@ func driver(name string) (*mesh.Driver, error) {
 	return nil, err
 }
 
-// meshFlag adds the flag that names a mesh.
+// meshFlag adds the flag that names a mesh: one that can be read, or one that can be written for.
 func meshFlag(c *cobra.Command, into *string, flag, usage string, imports bool) {
 	var list []string
 	for _, d := range all.Drivers() {
-		if !imports || d.Import != nil {
+		if imports && d.Import != nil || !imports && d.Writes() {
 			list = append(list, d.Name)
 		}
 	}

@@ -10,10 +10,18 @@ import (
 	"github.com/anymesh/anymesh/mesh/istio"
 )
 
-// Drivers lists every driver, by name.
-func Drivers() []*mesh.Driver {
+// Meshes lists every mesh by its newest driver, by name.
+func Meshes() []*mesh.Driver {
 	return []*mesh.Driver{
 		builtin.Driver,
 		istio.Driver,
 	}
+}
+
+// Drivers lists every driver: those of the meshes, each followed by the ones for its earlier releases.
+func Drivers() (out []*mesh.Driver) {
+	for _, d := range Meshes() {
+		out = append(append(out, d), d.Older...)
+	}
+	return out
 }

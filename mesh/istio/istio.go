@@ -33,8 +33,9 @@ const (
 
 // Driver is Istio.
 var Driver = &mesh.Driver{
-	Name:  "istio",
-	Title: "Istio",
+	Name:    "istio",
+	Title:   "Istio",
+	Version: "1.22 and later",
 	Claims: map[model.Feature]mesh.Claim{
 		model.SplitWeight:   mesh.Yes(),
 		model.SplitMatch:    mesh.Yes(),
@@ -64,6 +65,7 @@ var Driver = &mesh.Driver{
 		{APIVersion: networking, Kind: kindVirtualService, Resource: "virtualservices"},
 		{APIVersion: security, Kind: kindPolicy, Resource: "authorizationpolicies"},
 	},
+	Marks:    []mesh.Kind{{APIVersion: networking, Kind: kindVirtualService, Resource: "virtualservices"}},
 	Route:    route,
 	Access:   access,
 	Settings: settings,
