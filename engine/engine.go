@@ -135,7 +135,7 @@ func (t *target) take(changes []mesh.Change, r *result, o *output) []mesh.Change
 	for i := range o.objects {
 		now[i] = said{o.objects[i].Key(), o.hashes[i]}
 		if !slices.Contains(last, now[i]) {
-			changes = append(changes, mesh.Change{Key: now[i].key, Object: &o.objects[i], Hash: o.hashes[i], For: r.asks})
+			changes = append(changes, mesh.Change{Key: now[i].key, Object: &o.objects[i], For: r.asks})
 		}
 	}
 	for i := range last {

@@ -49,9 +49,13 @@ func (e *Engine) Lost(name string, keys ...mesh.Key) {
 	if i < 0 || len(keys) == 0 {
 		return
 	}
+	lost := make(map[mesh.Key]bool, len(keys))
+	for _, k := range keys {
+		lost[k] = true
+	}
 	for u, list := range e.targets[i].said {
 		for k := range list {
-			if slices.Contains(keys, list[k].key) {
+			if lost[list[k].key] {
 				list[k].hash = 0 // of no content: whatever is said next is news
 				e.Store.Mark(u)
 			}

@@ -74,6 +74,5 @@ func (o *Object) MarshalJSON() ([]byte, error) {
 type Change struct {
 	Key    Key
 	Object *Object     // nil: delete
-	Hash   uint64      // of the object's content; 0 for a delete
 	For    []model.Ref // the SMI objects that it is written for, where there are any
 }

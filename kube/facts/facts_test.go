@@ -81,7 +81,9 @@ func TestSame(t *testing.T) {
 }
 
 // same compares lists of facts, of which an absent list and an empty one are the same.
-func same(a, b []model.Fact) bool { return len(a) == len(b) && (len(a) == 0 || reflect.DeepEqual(a, b) || show(a) == show(b)) }
+func same(a, b []model.Fact) bool {
+	return len(a) == len(b) && (len(a) == 0 || reflect.DeepEqual(a, b) || show(a) == show(b))
+}
 
 func show(list []model.Fact) string {
 	text, _ := json.Marshal(list)
