@@ -34,6 +34,7 @@ type Target struct {
 	Driver   *mesh.Driver
 	Sink     Sink                        // nil: changes are planned and go nowhere; that of a target which runs stays
 	Where    func(namespace string) bool // nil: everywhere
+	Scope    string                      // what Where goes by, in words: where they change, everything is asked again
 	Settings *model.Settings             // of this mesh, where they are not those of the world; nil: those of the world
 	Every    bool                        // keep findings of intents that are exact too
 }
@@ -43,6 +44,7 @@ type Engine struct {
 	Store   *store.Store
 	targets []*target
 	leaving []*target                      // taken away, and not yet told to remove what they said
+	queues  map[string]*queue              // of targets that are there, or still remove what they said, while the engine runs
 	sources map[model.Ref][]model.Finding  // about the text of objects
 	faults  map[store.Unit][]model.Finding // what no mesh could help
 	asks    chan func()
@@ -58,7 +60,6 @@ type target struct {
 	failed   map[mesh.Key]Failure     // changes that the sink could not make
 	pending  map[mesh.Key]mesh.Change // changes that the sink has not made yet
 	waiting  map[model.Ref]int        // how many of them are written for an object
-	queue    *queue                   // while the engine runs, where there is a sink
 }
 
 // said is one object as a unit said it last: its content only as a hash.
@@ -79,7 +80,7 @@ type Plan struct {
 func New(targets ...Target) *Engine {
 	e := &Engine{
 		Store: store.New(), sources: map[model.Ref][]model.Finding{}, faults: map[store.Unit][]model.Finding{},
-		asks: make(chan func()), counted: map[model.Ref]int64{},
+		asks: make(chan func()), counted: map[model.Ref]int64{}, queues: map[string]*queue{},
 	}
 	for _, t := range targets {
 		e.targets = append(e.targets, newTarget(t))
