@@ -116,9 +116,10 @@ func (e *Engine) Flush() []Plan {
 	results := e.translate(e.Store.Dirty())
 	for k := range results {
 		r := &results[k]
-		keepFindings(e.faults, r.unit, r.faults)
+		e.keep(e.faults, r.unit, r.faults)
 		e.touch(r.asks...)
 		for i, t := range e.targets {
+			e.keep(t.findings, r.unit, r.outputs[i].findings)
 			plans[i].Changes = t.take(plans[i].Changes, r, &r.outputs[i])
 		}
 	}
@@ -135,7 +136,6 @@ func (e *Engine) Flush() []Plan {
 // take compares what a unit says with what it said last, and appends what has to change.
 func (t *target) take(changes []mesh.Change, r *result, o *output) []mesh.Change {
 	u := r.unit
-	keepFindings(t.findings, u, o.findings)
 	last := t.said[u]
 	if last == nil && len(o.objects) == 0 {
 		return changes
@@ -160,7 +160,15 @@ func (t *target) take(changes []mesh.Change, r *result, o *output) []mesh.Change
 	return changes
 }
 
-func keepFindings(m map[store.Unit][]model.Finding, u store.Unit, f []model.Finding) {
+// keep keeps the findings of a unit in place of those that it had before.
+func (e *Engine) keep(m map[store.Unit][]model.Finding, u store.Unit, f []model.Finding) {
+	if e.touched != nil {
+		for _, list := range [][]model.Finding{m[u], f} {
+			for i := range list {
+				e.touch(list[i].Object)
+			}
+		}
+	}
 	if len(f) == 0 {
 		delete(m, u)
 	} else {

@@ -125,8 +125,11 @@ func (s *Sink) write(ctx context.Context, client dynamic.ResourceInterface, w wr
 		}
 		return refused(w.c, err)
 	}
+	st := s.state(got)
 	s.mu.Lock()
-	s.there[of(w.c.Key)] = s.state(got)
+	if now, ok := s.there[of(w.c.Key)]; !ok || !older(&st, &now) { // else more has happened to it meanwhile
+		s.there[of(w.c.Key)] = st
+	}
 	s.mu.Unlock()
 	s.o.Logger.Debug("written", "object", w.c.Key.String())
 	return nil

@@ -91,6 +91,7 @@ var layers = []rule{
 	{"engine", []string{"model", "store", "mesh"}, "the engine knows no driver, no source and no sink: they come to it"},
 	{"file", []string{"model", "object", "smi", "store", "mesh", "engine", "file/"}, "files are a source and a sink"},
 	{"codes", []string{"model"}, "codes are explained, not found"},
+	{"kube", []string{"model", "mesh"}, "how a cluster is reached does not depend on what is said there"},
 	{"kube/facts", []string{"model", "file/core"}, "Kubernetes' own objects in the words of the model"},
 	{"kube/source", []string{"model", "object", "smi", "store", "engine", "file/core", "kube", "kube/facts"}, "a cluster is a source of facts: it knows nobody who reads them"},
 	{"kube/apply", []string{"model", "mesh", "engine", "kube"}, "a cluster is a sink of objects: it knows nobody who says them"},
