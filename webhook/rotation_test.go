@@ -34,11 +34,9 @@ func TestRotationWhileRequestsRun(t *testing.T) {
 	ns := i.Namespace(t)
 	o := i.written(t, parsed(t, wrote(split4, "TrafficSplit", canary), ns))
 	i.stop()
+	i.forget(t) // the authority that lives for years
 	defer func() {
-		err := i.Dynamic.Resource(schema.GroupVersionResource{Version: "v1", Resource: "secrets"}).Namespace(system).Delete(context.Background(), name+"-cert", metav1.DeleteOptions{})
-		if err != nil {
-			t.Error(err)
-		}
+		i.forget(t)
 		i.start(t)
 	}()
 
@@ -139,6 +137,15 @@ func (i *installation) serveBy(t *testing.T, ctx context.Context, parts *sync.Wa
 			t.Error(err)
 		}
 	})
+}
+
+// forget deletes the Secret.
+func (i *installation) forget(t *testing.T) {
+	t.Helper()
+	secrets := i.Dynamic.Resource(schema.GroupVersionResource{Version: "v1", Resource: "secrets"}).Namespace(system)
+	if err := secrets.Delete(context.Background(), name+"-cert", metav1.DeleteOptions{}); err != nil {
+		t.Error(err)
+	}
 }
 
 // authority is the one that signs now.
