@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+// sizes: package: a file for each command, and what all of them share
 
 // Command anymesh makes the Service Mesh Interface real on every mesh.
 //
@@ -66,7 +67,7 @@ Exit codes: 0 done, and all exact; 1 failure; 3 approximate; 4 unsupported; 5 in
 	c.SetVersionTemplate("anymesh {{.Version}}\n")
 	c.SetFlagErrorFunc(misused)
 	c.AddGroup(&cobra.Group{ID: "run", Title: "Run a mesh:"}, &cobra.Group{ID: "move", Title: "Translate and move:"}, &cobra.Group{ID: "ask", Title: "Ask:"})
-	c.AddCommand(upCommand(), demoCommand(), translateCommand(), importCommand(), convertCommand(), checkCommand(), whyCommand(), diffCommand(),
+	c.AddCommand(upCommand(), demoCommand(), controllerCommand(), translateCommand(), importCommand(), convertCommand(), checkCommand(), whyCommand(), diffCommand(),
 		matrixCommand(), explainCommand(), docsCommand(), crdsCommand(), versionCommand())
 	return c
 }
