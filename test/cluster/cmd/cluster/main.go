@@ -14,19 +14,22 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"sync"
 	"syscall"
 	"time"
 
+	"k8s.io/client-go/kubernetes"
 	"k8s.io/klog/v2"
 
 	"github.com/anymesh/anymesh/test/cluster/controlplane"
+	"github.com/anymesh/anymesh/test/cluster/pods"
 )
 
 type options struct {
 	dir, kubeconfig string
 	port            int
 	cidr            string
-	tied            bool
+	tied, pods      bool
 }
 
 func main() {
@@ -35,6 +38,7 @@ func main() {
 	flag.StringVar(&o.kubeconfig, "kubeconfig", "", "write the admin's kubeconfig to `FILE` when ready; in the folder if empty")
 	flag.IntVar(&o.port, "port", 0, "`PORT` of the API server on 127.0.0.1; 0: a free one")
 	flag.StringVar(&o.cidr, "service-cidr", "127.96.0.0/16", "`RANGE` of ClusterIPs; those in 127.0.0.0/8 can be listened on by anybody")
+	flag.BoolVar(&o.pods, "run-pods", false, "run the commands of Pods as processes of this machine; images do not count")
 	flag.BoolVar(&o.tied, "tied", false, "end when standard input ends: with the process that started this one")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
@@ -79,8 +83,33 @@ func run(ctx context.Context, o options) (err error) {
 	if err := c.WriteKubeconfig(o.kubeconfig); err != nil {
 		return err
 	}
+	var running sync.WaitGroup
+	defer running.Wait()
+	if o.pods {
+		if err := runPods(ctx, &running, c, filepath.Join(o.dir, "pods")); err != nil {
+			return err
+		}
+	}
 	fmt.Printf("ready after %v at %s; export KUBECONFIG=%s\n", time.Since(begun).Round(time.Millisecond), c.Config.Host, o.kubeconfig)
 	return c.Wait()
+}
+
+// runPods runs the cluster's pods until the context ends.
+func runPods(ctx context.Context, running *sync.WaitGroup, c *controlplane.ControlPlane, dir string) error {
+	client, err := kubernetes.NewForConfig(c.Config)
+	if err != nil {
+		return err
+	}
+	r, err := pods.New(pods.Options{Client: client, Node: controlplane.Node, Dir: dir, Keys: c.Keys})
+	if err != nil {
+		return err
+	}
+	running.Go(func() {
+		if err := r.Run(ctx); err != nil {
+			klog.ErrorS(err, "pods do not run")
+		}
+	})
+	return nil
 }
 
 // logTo sends what Kubernetes' parts log to a file: they say much, and most of it at every start.
