@@ -97,6 +97,7 @@ var layers = []rule{
 	{"bench/gen", []string{"model", "store"}, "the workload of the benchmarks is made of facts"},
 	{"up", []string{"model", "mesh", "mesh/builtin", "store", "engine", "file", "file/", "identity", "xds", "proxy", "proxy/"}, "one machine's mesh puts the parts together"},
 	{"demo", []string{"model", "up", "file", "file/", "engine", "proxy", "proxy/"}, "the demo is a user of the mesh"},
+	{"demo/kubernetes", []string{"*"}, "a program that puts a cluster, its source and the demo together"},
 	{"kube/api", nil, "what anymesh says in a cluster is plain data"},
 	{"deploy", []string{"object", "deploy/"}, "what is installed is made from what the rooms say of themselves"},
 	{"deploy/schema", []string{"model", "smi/version", "kube/api"}, "schemas come from the table that conversion works by"},

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package binary builds the commands of the module test/cluster, once for what they are made of: whoever needs one later, in whatever
-// checkout, finds it. The first time takes minutes, for Kubernetes is large; it is said to whoever waits.
+// Package binary builds the commands of the module test/cluster, once for what they are made of, and runs them: whoever needs one later, in
+// whatever checkout, finds it. The first time takes minutes, for Kubernetes is large; it is said to whoever waits.
 package binary
 
 import (
@@ -132,7 +132,7 @@ func compile(ctx context.Context, module, command, path string, say func(string)
 	if err != nil {
 		return err
 	}
-	say(fmt.Sprintf("building %s from Kubernetes' modules: this is done once, and takes some minutes of two cores", command))
+	say(fmt.Sprintf("building %s from Kubernetes' modules: once, and some minutes of two cores where none of it was compiled before", command))
 	c := exec.CommandContext(ctx, "go", "build", "-v", "-ldflags", ld, "-o", path+".new", "./cmd/"+command)
 	c.Dir, c.Env = module, append(os.Environ(), "GOWORK=off") // it is a module of its own
 	out, err := c.StderrPipe()
