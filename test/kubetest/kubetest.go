@@ -156,6 +156,25 @@ func (c *Cluster) end() error {
 	return nil
 }
 
+// RunPods runs the cluster's Pods until the test's end, in a process of its own: they outlive a cluster that is stopped, as pods of a real
+// one outlive their API server. (With the flag -run-pods the cluster's own process runs them, and they end with it.)
+func (c *Cluster) RunPods(t testing.TB) {
+	t.Helper()
+	path, err := binary.Build(t.Context(), binary.Cluster, func(s string) { t.Log(s) })
+	if err != nil {
+		t.Fatal(err)
+	}
+	p, err := binary.Start(path, "-only-pods", "-dir", c.Dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := p.End(); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
 // Restart starts a cluster again, running or stopped, with what it knew, on the port that it had: its clients find it again.
 func (c *Cluster) Restart(t testing.TB) {
 	t.Helper()

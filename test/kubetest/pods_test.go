@@ -3,6 +3,7 @@
 package kubetest
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -52,17 +53,15 @@ spec:
         readinessProbe: {httpGet: {path: /, port: http}}
 `
 
-func TestPods(t *testing.T) {
-	c := Start(t, "-run-pods")
+// opened applies the shop, waits until both pods answer, and returns where their processes listen.
+func opened(t *testing.T, c *Cluster, ns string) (first, second string) {
+	t.Helper()
 	exe, err := os.Executable()
 	if err != nil {
 		t.Fatal(err)
 	}
-	ns := c.Namespace(t)
 	c.Apply(t, strings.NewReplacer("NS", ns, "EXE", exe).Replace(shop))
-	kubectl := func(args ...string) string { t.Helper(); return c.Kubectl(t, append([]string{"-n", ns}, args...)...) }
-	kubectl("wait", "--for=condition=Available", "deployment/shop", "--timeout=60s")
-	var first, second string
+	c.Kubectl(t, "-n", ns, "wait", "--for=condition=Available", "deployment/shop", "--timeout=60s")
 	Eventually(t, func() error {
 		list := endpoints(t, c, ns, "shop")
 		if len(list) != 2 || !strings.HasSuffix(list[0], ":8080 ready=true") || !strings.HasSuffix(list[1], ":8080 ready=true") {
@@ -71,6 +70,14 @@ func TestPods(t *testing.T) {
 		first, second = at(list[0]), at(list[1])
 		return nil
 	})
+	return first, second
+}
+
+func TestPods(t *testing.T) {
+	c := Start(t, "-run-pods")
+	ns := c.Namespace(t)
+	kubectl := func(args ...string) string { t.Helper(); return c.Kubectl(t, append([]string{"-n", ns}, args...)...) }
+	first, second := opened(t, c, ns)
 	if a, b := ask(t, first), ask(t, second); a == b || !strings.HasPrefix(a, "shop-") || !strings.HasPrefix(b, "shop-") {
 		t.Errorf("at the two endpoints are %q and %q", a, b)
 	}
@@ -126,6 +133,47 @@ func TestPods(t *testing.T) {
 			}
 			return nil
 		})
+	})
+}
+
+// The API server goes and comes: the pods do not notice, and what became of them meanwhile is told when it is back.
+func TestPodsOutliveTheServer(t *testing.T) {
+	c := Start(t)
+	c.RunPods(t)
+	ns := c.Namespace(t)
+	first, second := opened(t, c, ns)
+	name := ask(t, first)
+	c.Stop(t)
+	if ask(t, first) != name || listening(second) != 1 {
+		t.Error("without an API server the pods are others")
+	}
+	if resp, err := http.Get("http://" + first + "/crash"); err == nil {
+		resp.Body.Close()
+		t.Fatal("it did not crash")
+	}
+	Eventually(t, func() error {
+		if listening(first) != 1 {
+			return errors.New("nobody starts it again")
+		}
+		return nil
+	})
+	c.Restart(t)
+	Eventually(t, func() error {
+		got := c.Kubectl(t, "-n", ns, "get", "pod", name, "-o", "jsonpath={.status.containerStatuses[0].restartCount} {.status.containerStatuses[0].ready}")
+		if got != "1 true" {
+			return fmt.Errorf("restarts and ready are %s", got)
+		}
+		return nil
+	})
+	if got := c.Kubectl(t, "-n", ns, "logs", name, "--tail=1"); got != "listening\n" {
+		t.Errorf("its log is %q", got)
+	}
+	c.Kubectl(t, "-n", ns, "scale", "deployment/shop", "--replicas=0")
+	Eventually(t, func() error {
+		if up := listening(first) + listening(second); up != 0 {
+			return fmt.Errorf("%d processes listen", up)
+		}
+		return nil
 	})
 }
 

@@ -19,9 +19,12 @@ import (
 	"time"
 
 	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/rest"
+	"k8s.io/client-go/tools/clientcmd"
 	"k8s.io/klog/v2"
 
 	"github.com/anymesh/anymesh/test/cluster/controlplane"
+	"github.com/anymesh/anymesh/test/cluster/pki"
 	"github.com/anymesh/anymesh/test/cluster/pods"
 )
 
@@ -29,7 +32,8 @@ type options struct {
 	dir, kubeconfig string
 	port            int
 	cidr            string
-	tied, pods      bool
+	tied            bool
+	pods, only      bool
 }
 
 func main() {
@@ -39,6 +43,7 @@ func main() {
 	flag.IntVar(&o.port, "port", 0, "`PORT` of the API server on 127.0.0.1; 0: a free one")
 	flag.StringVar(&o.cidr, "service-cidr", "127.96.0.0/16", "`RANGE` of ClusterIPs; those in 127.0.0.0/8 can be listened on by anybody")
 	flag.BoolVar(&o.pods, "run-pods", false, "run the commands of Pods as processes of this machine; images do not count")
+	flag.BoolVar(&o.only, "only-pods", false, "run the Pods of the cluster that runs in DIR, and nothing else: they then outlive it")
 	flag.BoolVar(&o.tied, "tied", false, "end when standard input ends: with the process that started this one")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
@@ -72,6 +77,9 @@ func run(ctx context.Context, o options) (err error) {
 	if o.kubeconfig == "" {
 		o.kubeconfig = filepath.Join(o.dir, "kubeconfig")
 	}
+	if o.only {
+		return onlyPods(ctx, &o)
+	}
 	logs := filepath.Join(o.dir, "cluster.log")
 	if err := logTo(logs); err != nil {
 		return err
@@ -80,36 +88,52 @@ func run(ctx context.Context, o options) (err error) {
 	if err != nil {
 		return fmt.Errorf("%w (its log is %s)", err, logs)
 	}
-	if err := c.WriteKubeconfig(o.kubeconfig); err != nil {
-		return err
-	}
-	var running sync.WaitGroup
-	defer running.Wait()
 	if o.pods {
-		if err := runPods(ctx, &running, c, filepath.Join(o.dir, "pods")); err != nil {
+		r, err := runner(c.Config, o.dir)
+		if err != nil {
 			return err
 		}
+		var running sync.WaitGroup
+		defer running.Wait()
+		running.Go(func() {
+			if err := r.Run(ctx); err != nil {
+				klog.ErrorS(err, "pods do not run")
+			}
+		})
+	}
+	if err := c.WriteKubeconfig(o.kubeconfig); err != nil {
+		return err
 	}
 	fmt.Printf("ready after %v at %s; export KUBECONFIG=%s\n", time.Since(begun).Round(time.Millisecond), c.Config.Host, o.kubeconfig)
 	return c.Wait()
 }
 
-// runPods runs the cluster's pods until the context ends.
-func runPods(ctx context.Context, running *sync.WaitGroup, c *controlplane.ControlPlane, dir string) error {
-	client, err := kubernetes.NewForConfig(c.Config)
+// onlyPods runs the pods of a cluster that runs already.
+func onlyPods(ctx context.Context, o *options) error {
+	if err := logTo(filepath.Join(o.dir, "pods.log")); err != nil {
+		return err
+	}
+	cfg, err := clientcmd.BuildConfigFromFlags("", o.kubeconfig)
+	if err != nil {
+		return fmt.Errorf("no cluster runs in %s: %w", o.dir, err)
+	}
+	r, err := runner(cfg, o.dir)
 	if err != nil {
 		return err
 	}
-	r, err := pods.New(pods.Options{Client: client, Node: controlplane.Node, Dir: dir, Keys: c.Keys})
+	fmt.Println("pods run")
+	return r.Run(ctx)
+}
+
+// runner is one of the pods of the cluster in a folder.
+func runner(cfg *rest.Config, dir string) (*pods.Runner, error) {
+	cfg = rest.CopyConfig(cfg)
+	cfg.QPS = -1
+	client, err := kubernetes.NewForConfig(cfg)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	running.Go(func() {
-		if err := r.Run(ctx); err != nil {
-			klog.ErrorS(err, "pods do not run")
-		}
-	})
-	return nil
+	return pods.New(pods.Options{Client: client, Node: controlplane.Node, Dir: filepath.Join(dir, "pods"), Keys: pki.Folder(filepath.Join(dir, "pki"))})
 }
 
 // logTo sends what Kubernetes' parts log to a file: they say much, and most of it at every start.
