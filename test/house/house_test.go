@@ -103,6 +103,7 @@ var layers = []rule{
 	{"bench/gen", []string{"model", "store"}, "the workload of the benchmarks is made of facts"},
 	{"up", []string{"model", "mesh", "mesh/builtin", "store", "engine", "file", "file/", "identity", "xds", "proxy", "proxy/"}, "one machine's mesh puts the parts together"},
 	{"demo", []string{"model", "up", "file", "file/", "engine", "proxy", "proxy/"}, "the demo is a user of the mesh"},
+	{"demo/kubernetes", []string{"*"}, "a program that puts a cluster, its source and the demo together"},
 	{"kube/api", nil, "what anymesh says in a cluster is plain data"},
 	{"webhook", []string{"model", "object", "smi", "smi/version"}, "an API server asks about objects, one by one; what the mesh thinks of them comes as a function"},
 	{"webhook/certs", nil, "certificates do not depend on what is served with them"},
