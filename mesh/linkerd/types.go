@@ -160,3 +160,8 @@ type condition struct {
 	PathRegex string `json:"pathRegex,omitempty"`
 	Method    string `json:"method,omitempty"`
 }
+
+// written is an object with its spec.
+type written[T any] struct {
+	Spec T `json:"spec"`
+}
