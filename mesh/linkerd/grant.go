@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/anymesh/anymesh/model"
@@ -103,12 +104,11 @@ func (w *accessWriter) grant(g *model.Grant) *grant {
 		}
 	}
 	for i := range g.HTTP {
-		m := grantMatch{of: &g.HTTP[i]}
-		if why := w.d.permit(&m); why != "" {
-			w.o.SayAll(m.of.Intents, model.Unsupported, why+": the match is left out and stays refused", "")
-			continue
+		list, why := w.d.permit(&g.HTTP[i])
+		if why != "" {
+			w.o.SayAll(g.HTTP[i].Intents, model.Unsupported, why+": the match is left out and stays refused", "")
 		}
-		out.matches = append(out.matches, m)
+		out.matches = append(out.matches, list...)
 	}
 	return out
 }
@@ -124,32 +124,60 @@ func (w *accessWriter) unknown(g *model.Grant, s *model.Source) {
 }
 
 // permit says a match, or why it cannot. A header that is repeated meets a condition by any one of its values, so that what is behind the
-// proxy could be shown another: the proxy sets it to the text that was permitted. That takes a text, and not an expression.
-func (d *dialect) permit(m *grantMatch) (why string) {
+// proxy could be shown another: the proxy sets it to the text that was permitted. That takes a text, or several, and not an expression.
+func (d *dialect) permit(m *model.GrantMatch) (out []grantMatch, why string) {
 	if d.routes == "" {
-		if m.of.Path != "" || len(m.of.Methods)+len(m.of.Headers) > 0 {
-			return "these releases permit a port and not a request"
+		if m.Path != "" || len(m.Methods)+len(m.Headers) > 0 {
+			return nil, "these releases permit a port and not a request"
 		}
-		return ""
+		return []grantMatch{{of: m}}, ""
 	}
-	if m.native, why = lower(m.of.Match, m.of.Group.FullPath); why != "" {
-		return why
-	}
-	for i := range m.of.Headers {
-		h := &m.of.Headers[i]
-		p := pattern.Value(h.Value)
-		switch {
-		case p.Class == pattern.Any:
-		case p.Class == pattern.Exact && p.Text != "":
-			if v := (headerValue{h.Name, p.Text}); !slices.Contains(m.set, v) {
-				m.set = append(m.set, v)
+	list, why := texts(m.Headers)
+	for _, headers := range list {
+		one := *m.Match
+		one.Headers = headers
+		n := grantMatch{of: m}
+		if n.native, why = lower(&one, m.Group.FullPath); why != "" {
+			return nil, why
+		}
+		for i := range n.native[0].Headers {
+			if h := &n.native[0].Headers[i]; h.Type == exact {
+				n.set = append(n.set, headerValue{h.Name, h.Value})
 			}
-		default:
-			return "Linkerd lets a repeated header pass by any one of its values, and " + h.Name + ": \"" + h.Value + "\" has more than one"
+		}
+		out = append(out, n)
+	}
+	return out, why
+}
+
+// texts takes conditions on headers apart into lists of conditions on texts and presence alone.
+func texts(list []model.Header) (out [][]model.Header, why string) {
+	out = [][]model.Header{nil}
+	for _, h := range list {
+		var next [][]model.Header
+		for _, p := range pattern.Value(h.Value).Alternatives() {
+			one := model.Header{Name: h.Name, Value: ".*"}
+			switch {
+			case h.Authority():
+				one = h // and is refused
+			case p.Class == pattern.Exact && p.Text != "":
+				one.Value = regexp.QuoteMeta(p.Text)
+			case p.Class != pattern.Any:
+				return nil, "Linkerd lets a repeated header pass by any one of its values, and " + h.Name + ": \"" + h.Value + "\" is an expression"
+			}
+			for _, before := range out {
+				next = append(next, append(slices.Clip(before), one))
+			}
+		}
+		if out = next; len(out) > mostTexts {
+			return nil, "the headers are more than " + strconv.Itoa(mostTexts) + " texts together"
 		}
 	}
-	return ""
+	return out, ""
 }
+
+// mostTexts is how many texts a match's headers are taken apart into.
+const mostTexts = 64
 
 // key tells what a match sets.
 func (m *grantMatch) key() string {

@@ -75,41 +75,61 @@ type readArm struct {
 	o       *object.Object
 }
 
-// read says the splits that hold for all ports of a root, as SMI's do: those of the port on which most is said, where the others agree.
+// read says the splits that hold for all ports of a root, as SMI's do: those of the port on which most is said, where the others agree. What takes
+// every request need not take raw TCP, and is then a match without conditions.
 func (i *routeReader) read() {
 	ports := i.ports()
 	byPort := map[uint16][]readArm{}
-	var most []readArm
-	size := func(list []readArm) (n int) {
-		for _, a := range list {
-			n += 1000 + len(a.shares)
-		}
-		return n
-	}
+	var most, raw []readArm
 	for _, p := range ports {
-		byPort[p.Number] = i.arms(&p)
-		if list := byPort[p.Number]; size(list) > size(most) {
+		list := i.arms(&p)
+		byPort[p.Number] = list
+		if size(list) > size(most) {
 			most = list
+		}
+		if opaque(p.Number, p.Protocol) && size(list) > size(raw) {
+			raw = list
 		}
 	}
 	if len(most) == 0 {
 		return
 	}
-	w := overlay{World: i.in.World, root: i.name, ports: ports, groups: map[model.Name]*model.RouteGroup{}}
-	i.say(most, &w)
-	got, _ := model.JoinRoute(&w, i.name)
-	for k := range got.Ports {
-		if p := &got.Ports[k]; p.Protocol != model.UDP && !i.alike(p, byPort[p.Number]) {
-			i.leave(most[0].o, "spec", fmt.Sprintf("the ports of %s are not all routed alike, as SMI's are (port %d): nothing is read", i.name, p.Number))
+	apart := slices.Clone(most)
+	if n := len(apart); len(apart[n-1].matches) == 0 {
+		apart[n-1].matches = []readMatch{{}}
+	}
+	for _, all := range [][]readArm{most, append(apart, raw...)} {
+		if w := i.say(all, ports); i.agree(w, byPort) {
+			for _, g := range slices.SortedFunc(maps.Keys(w.groups), model.Name.Compare) {
+				i.used[w.groups[g].Ref()] = true
+				i.in.Add(w.groups[g])
+			}
+			for _, s := range w.splits {
+				i.used[s.Ref()] = true
+				i.in.Add(s)
+			}
 			return
 		}
 	}
-	for _, g := range slices.SortedFunc(maps.Keys(w.groups), model.Name.Compare) {
-		i.in.Add(w.groups[g])
+	i.leave(most[0].o, "spec", "the ports of "+i.name.String()+" are not all routed alike, as SMI's are: nothing is read")
+}
+
+func size(list []readArm) (n int) {
+	for _, a := range list {
+		n += 1000 + len(a.shares)
 	}
-	for _, s := range w.splits {
-		i.in.Add(s)
+	return n
+}
+
+// agree says whether splits mean on every port what is said of it.
+func (i *routeReader) agree(w *overlay, want map[uint16][]readArm) bool {
+	got, _ := model.JoinRoute(w, i.name)
+	for k := range got.Ports {
+		if p := &got.Ports[k]; p.Protocol != model.UDP && !i.alike(p, want[p.Number]) {
+			return false
+		}
 	}
+	return true
 }
 
 // ports are those of the Service, or those that the routes name where it is not known.
@@ -257,7 +277,8 @@ func (i *routeReader) self(shares []model.Backend) bool {
 }
 
 // say makes splits of arms. SMI asks matched splits in the order of their age and then of their names, so that several are numbered.
-func (i *routeReader) say(all []readArm, w *overlay) {
+func (i *routeReader) say(all []readArm, ports []model.ServicePort) *overlay {
+	w := &overlay{World: i.in.World, root: i.name, ports: ports, groups: map[model.Name]*model.RouteGroup{}}
 	matched := 0
 	for _, a := range all {
 		matched += min(1, len(a.matches))
@@ -269,15 +290,16 @@ func (i *routeReader) say(all []readArm, w *overlay) {
 		} else if len(a.matches) > 0 {
 			n.Name += "-matched"
 		}
-		s := &model.Split{Name: i.free(model.KindSplit, n), Root: i.name.Name, Backends: a.shares}
+		s := &model.Split{Name: n, Root: i.name.Name, Backends: a.shares}
 		if len(a.matches) > 0 {
 			g := routeGroup(a.matches)
-			g.Name = i.free(model.KindGroup, s.Name)
-			s.Groups = []string{g.Name.Name}
-			w.groups[g.Name] = g
+			g.Name = n
+			s.Groups = []string{n.Name}
+			w.groups[n] = g
 		}
 		w.splits = append(w.splits, s)
 	}
+	return w
 }
 
 // overlay is the world with the splits of one root as they are read, so that the model says what they would mean. A Service that is not
@@ -311,12 +333,23 @@ func (w *overlay) Group(n model.Name) *model.RouteGroup { return w.groups[n] }
 
 // alike says whether a port's arms are what was read of it. One that sends everything to the root itself is none.
 func (i *routeReader) alike(p *model.RoutePort, want []readArm) bool {
-	arms := slices.DeleteFunc(slices.Clone(p.Arms), func(a model.Arm) bool {
-		return a.Any && ratio(a.Shares) == ratioOf([]model.Backend{{Service: i.name.Name, Weight: 1}})
-	})
+	own := ratioOf([]model.Backend{{Service: i.name.Name, Weight: 1}})
+	arms := slices.DeleteFunc(reached(p.Arms), func(a model.Arm) bool { return a.Any && ratio(a.Shares) == own })
+	want = slices.DeleteFunc(slices.Clone(want), func(a readArm) bool { return len(a.matches) == 0 && ratioOf(a.shares) == own })
 	return slices.EqualFunc(arms, want, func(a model.Arm, b readArm) bool {
 		return a.Any == (len(b.matches) == 0) && ratio(a.Shares) == ratioOf(b.shares) && (a.Any || fmt.Sprint(bareMatches(a.Matches[0].Group)) == fmt.Sprint(bareMatches(routeGroup(b.matches))))
 	})
+}
+
+// reached are the arms up to one that takes every request, by whatever it says so.
+func reached(arms []model.Arm) (out []model.Arm) {
+	for _, a := range arms {
+		a.Any = a.Any || slices.ContainsFunc(a.Matches, func(m model.ArmMatch) bool { return m.Path == "" && len(m.Methods)+len(m.Headers) == 0 })
+		if out = append(out, a); a.Any {
+			break
+		}
+	}
+	return out
 }
 
 func bareMatches(g *model.RouteGroup) (out []string) {
