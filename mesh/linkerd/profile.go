@@ -41,38 +41,35 @@ func earlyClaims() map[model.Feature]mesh.Claim {
 	return c
 }
 
-// profile says the split that takes all requests of a root. The root's own requests need no profile.
+// profile says the split that takes all requests of a root, as it is on the port where most backends share.
 func profile(r *model.Route, o *mesh.Output) {
+	var all []*model.Arm // nil: the root's own
 	var first *model.Arm
-	alike := true
 	for i := range r.Ports {
 		p := &r.Ports[i]
-		if r.Service == nil || p.Protocol == model.UDP {
+		if r.Service == nil || r.Service.Headless || p.Protocol == model.UDP {
 			continue
 		}
 		a := p.Stream()
-		switch {
-		case first == nil:
-			alike = i == 0 || a == nil
+		all = append(all, a)
+		if a != nil && (first == nil || len(a.Shares) > len(first.Shares)) {
 			first = a
-		case a == nil || !slices.EqualFunc(first.Shares, a.Shares, func(x, y model.Share) bool { return x.Service == y.Service && x.Weight == y.Weight }):
-			alike = false
-			if a != nil && len(a.Shares) > len(first.Shares) {
-				first = a
-			}
 		}
 	}
 	w := routeWriter{d: early, r: r, o: o, said: map[*model.Split]bool{}}
 	if first != nil {
 		w.said[first.Split] = true
 		w.profile(first)
-		if !alike {
+		if slices.ContainsFunc(all, func(a *model.Arm) bool { return a == nil || !sameShares(first.Shares, a.Shares) }) {
 			o.Say(model.Intent{Feature: model.SplitWeight, Object: first.Split.Ref(), Path: "spec.backends"}, model.Approximate,
 				"a ServiceProfile splits all ports of a Service alike: where a backend lacks a port, its part of the requests to it fails", "Give each backend every port of the root.")
 		}
 	}
 	w.leave()
-	w.matchless()
+}
+
+func sameShares(a, b []model.Share) bool {
+	return slices.EqualFunc(a, b, func(x, y model.Share) bool { return x.Service == y.Service && x.Weight == y.Weight })
 }
 
 func (w *routeWriter) profile(a *model.Arm) {
@@ -85,20 +82,6 @@ func (w *routeWriter) profile(a *model.Arm) {
 		}
 	}
 	w.o.Add(mesh.Object{APIVersion: linkerdGroup + "/v1alpha2", Kind: kindProfile, Name: model.Name{Namespace: w.r.Name.Namespace, Name: w.r.Host()}, Spec: spec})
-}
-
-// matchless says of splits with matches that none of their wishes is met.
-func (w *routeWriter) matchless() {
-	for _, s := range w.r.Splits {
-		if len(s.Groups) == 0 {
-			continue
-		}
-		for in := range w.r.Intents {
-			if in.Object == s.Ref() && w.o.Claim(in.Feature).Level != model.Unsupported {
-				w.o.Say(in, model.Unsupported, "nothing was written for this split: these releases split all requests of a Service or none", "")
-			}
-		}
-	}
 }
 
 // authorization says who may send anything to a port.

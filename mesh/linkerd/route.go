@@ -28,7 +28,7 @@ func (d *dialect) route(r *model.Route, o *mesh.Output) {
 	for i := range r.Ports {
 		p := &r.Ports[i]
 		switch {
-		case r.Service == nil || p.Number == 0 || p.Protocol == model.UDP:
+		case r.Service == nil || r.Service.Headless || p.Number == 0 || p.Protocol == model.UDP:
 		case opaque(p.Number, p.Protocol):
 			w.stream(p)
 		default:
@@ -286,19 +286,44 @@ func weights(shares []model.Share) (out []int64, same bool) {
 	return out, most <= heaviest
 }
 
-// leave says of splits that no port could say that nothing was written for them. What is wrong with their matches is said already.
+// leave says of splits that no port could say that nothing was written for them. What is wrong with their matches is said already, unless
+// nothing could be said of the root.
 func (w *routeWriter) leave() {
-	why := "nothing was written for this split: none of the root's ports, or of the matches, can be said"
-	if w.r.Service != nil && slices.ContainsFunc(w.r.Ports, func(p model.RoutePort) bool { return p.Number == 0 }) {
-		why = "nothing was written for this split: Linkerd names each port of a backend, and the Services are not known"
+	why, all := "none of the root's ports, or of the matches, can be said", true
+	switch {
+	case w.r.Service == nil:
+		why = "Linkerd routes what goes to a Service"
+	case w.r.Service.Headless:
+		why = "Linkerd splits what goes to a cluster IP, and " + w.r.Name.String() + " is headless"
+	case slices.ContainsFunc(w.r.Ports, func(p model.RoutePort) bool { return p.Number == 0 }):
+		why = "Linkerd names each port of a backend, and the Services are not known"
+	default:
+		all = false
 	}
 	for _, s := range w.r.Splits {
 		if w.said[s] {
 			continue
 		}
 		for in := range w.r.Intents {
-			if in.Object == s.Ref() && in.Feature != model.SplitMatch && w.o.Claim(in.Feature).Level != model.Unsupported {
-				w.o.Say(in, model.Unsupported, why, "")
+			if in.Object == s.Ref() && (all || in.Feature != model.SplitMatch) && w.o.Claim(in.Feature).Level != model.Unsupported {
+				w.o.Say(in, model.Unsupported, "nothing was written for this split: "+why, "")
+			}
+		}
+	}
+	if all {
+		w.matchless()
+	}
+}
+
+// matchless says of the conditions of requests that nothing was written for them.
+func (w *routeWriter) matchless() {
+	for i := range w.r.Ports {
+		for k := range w.r.Ports[i].Arms {
+			a := &w.r.Ports[i].Arms[k]
+			for n := range a.Matches {
+				if !w.said[a.Split] {
+					w.o.SayAll(a.Matches[n].Intents, model.Unsupported, "nothing was written for its split", "")
+				}
 			}
 		}
 	}
