@@ -4,6 +4,8 @@ package linkerd
 
 import (
 	"encoding/json"
+	"fmt"
+	"hash/fnv"
 	"regexp"
 	"slices"
 	"strconv"
@@ -47,6 +49,19 @@ func (c *callers) empty() bool { return len(c.accounts)+len(c.ids) == 0 }
 
 func (c *callers) equal(o *callers) bool {
 	return slices.Equal(c.accounts, o.accounts) && slices.Equal(c.ids, o.ids)
+}
+
+// suffix names what belongs to callers alone. A route must never, not for the moment of a change, be open to the callers of another: so that who they
+// are is in the name, and other callers are other objects.
+func (c *callers) suffix() string {
+	if len(c.accounts) == 1 && len(c.ids) == 0 {
+		if a := c.accounts[0]; len(a.ServiceAccount)+len(a.Namespace) < 60 {
+			return "-" + a.ServiceAccount + "." + a.Namespace
+		}
+	}
+	h := fnv.New64a()
+	fmt.Fprint(h, c.accounts, c.ids)
+	return fmt.Sprintf("-http-%016x", h.Sum64())
 }
 
 // clientID is the header in which a server's proxy writes the name that a caller's certificate bears, in place of any that it came with,

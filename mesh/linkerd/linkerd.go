@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// sizes: package: both directions of one mesh, in three dialects, share the native types; each alone is well below
+// sizes: package: both directions of one mesh, in three dialects, share the native types and the rank of matches; each is about half
 
 // Package linkerd is the driver of Linkerd, in three dialects of its releases. Splits become HTTPRoutes and TCPRoutes of the root Service,
 // and ServiceProfiles before; permissions become a Server for each port of a workload, with HTTPRoutes and AuthorizationPolicies.

@@ -5,7 +5,6 @@ package linkerd
 import (
 	"fmt"
 	"slices"
-	"strconv"
 	"strings"
 
 	"github.com/anymesh/anymesh/mesh"
@@ -144,14 +143,12 @@ func (s *serverWriter) requests(entries []entry, anything bool) {
 			all.callers.add(e.callers)
 			all.matches = append(all.matches, s.named(&e)...)
 		}
+		s.routes("-callers", &all)
 		entries = []entry{all}
-	}
-	for i := range entries {
-		suffix := "-http"
-		if i > 0 {
-			suffix += strconv.Itoa(i + 1)
+	} else {
+		for i := range entries {
+			s.routes(entries[i].callers.suffix(), &entries[i])
 		}
-		s.routes(suffix, &entries[i])
 	}
 	s.checks()
 	if anything && !s.everything(entries) {
@@ -231,7 +228,7 @@ func (s *serverWriter) admitAgain(first, suffix string, target reference, c *cal
 // checks admits the kubelet's checks. The kubelet has no identity, and no address that is known here.
 func (s *serverWriter) checks() {
 	var list []httpMatch
-	for _, p := range s.m.Probes {
+	for _, p := range s.probes() {
 		if m, ok := check(&p); ok && p.Port == s.p.Number && !slices.ContainsFunc(list, m.equal) {
 			list = append(list, m)
 		}
@@ -242,6 +239,14 @@ func (s *serverWriter) checks() {
 	s.add(s.d.routes, kindHTTPRoute, "-probes", &httpRoute{ParentRefs: s.parent(), Rules: rules(list, nil)})
 	group, _, _ := strings.Cut(s.d.routes, "/")
 	s.policy("-probes", reference{Group: group, Kind: kindHTTPRoute, Name: s.base.Name + "-probes"}, kindNetwork, &networkAuthentication{[]network{{"0.0.0.0/0"}, {"::/0"}}})
+}
+
+// probes are those of all workloads that the Server finds.
+func (s *serverWriter) probes() (out []model.Probe) {
+	for _, m := range s.found(s.m) {
+		out = append(out, m.Probes...)
+	}
+	return out
 }
 
 // check is the request of an HTTP check; a gRPC check is one too.
@@ -284,7 +289,7 @@ func crosses(m *native, entries []entry) bool {
 
 // checked says whether a match may be asked in place of the route for the kubelet's checks: where it takes one of them, and says as much.
 func (s *serverWriter) checked(m *native) bool {
-	return slices.ContainsFunc(s.m.Probes, func(p model.Probe) bool {
+	return slices.ContainsFunc(s.probes(), func(p model.Probe) bool {
 		c, ok := check(&p)
 		return ok && p.Port == s.p.Number && m.paths.Match(p.Path) && (m.Method == "" || m.Method == c.Method) &&
 			(m.Method != "" || len(m.Headers) > 0) && (m.paths.Class != pattern.Any || p.Path == "/")
