@@ -4,7 +4,7 @@ package linkerd
 
 import (
 	"fmt"
-	"regexp/syntax"
+	"regexp"
 	"strings"
 
 	"github.com/anymesh/anymesh/model"
@@ -71,7 +71,7 @@ func (r *reader) profileRoutes(o *object.Object, f faults, root model.Name, list
 		}
 		m := model.Match{Name: p.Name, Path: p.Condition.PathRegex}
 		if m.Path != "" {
-			if re, err := syntax.Parse(m.Path, syntax.Perl); err != nil || re.Op == syntax.OpAlternate {
+			if forked(m.Path) {
 				r.leave(o, fmt.Sprintf("spec.routes[%d].condition.pathRegex", i), "Linkerd ties the beginning and the end of a path to the first and the last of these alternatives: the route is left out")
 				continue
 			}
@@ -84,4 +84,27 @@ func (r *reader) profileRoutes(o *object.Object, f faults, root model.Name, list
 	if len(g.Matches) > 0 {
 		r.in.Add(g)
 	}
+}
+
+// forked says whether an expression has alternatives that no parenthesis holds together, or is none.
+func forked(expression string) bool {
+	depth, class := 0, false
+	for i := 0; i < len(expression); i++ {
+		switch c := expression[i]; {
+		case c == '\\':
+			i++
+		case class:
+			class = c != ']'
+		case c == '[':
+			class = true
+		case c == '(':
+			depth++
+		case c == ')':
+			depth--
+		case c == '|' && depth == 0:
+			return true
+		}
+	}
+	_, err := regexp.Compile(expression)
+	return err != nil
 }

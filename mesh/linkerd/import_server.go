@@ -3,6 +3,7 @@
 package linkerd
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 
@@ -107,7 +108,11 @@ func (r *reader) authorize(s *nativeServer) {
 	everything.add(r.authorized(s))
 	var list []inbound
 	for _, n := range r.routes {
-		if n.grpc == (s.spec.ProxyProtocol == "gRPC") && n.attached(s.o) {
+		switch {
+		case !n.attached(s.o):
+		case s.blind() || n.grpc != (s.spec.ProxyProtocol == "gRPC"):
+			r.leave(n.o, "spec.parentRefs", "the Server's protocol is "+cmp.Or(s.spec.ProxyProtocol, "unknown")+": there the route has no effect")
+		default:
 			list = append(list, r.inbound(s, n))
 		}
 	}
@@ -117,6 +122,11 @@ func (r *reader) authorize(s *nativeServer) {
 	if !everything.empty() {
 		s.permits = append(s.permits, r.everything(s, list, everything))
 	}
+}
+
+// blind says whether the proxy sees no requests.
+func (s *nativeServer) blind() bool {
+	return s.spec.ProxyProtocol == "opaque" || s.spec.ProxyProtocol == "TLS"
 }
 
 func (n *nativeRoute) attached(s *object.Object) bool {
@@ -129,12 +139,11 @@ func (n *nativeRoute) attached(s *object.Object) bool {
 func (r *reader) everything(s *nativeServer, list []inbound, who callers) permit {
 	out := permit{callers: who}
 	speaks := s.spec.ProxyProtocol == "HTTP/1" || s.spec.ProxyProtocol == "HTTP/2" || s.spec.ProxyProtocol == "gRPC"
-	blind := s.spec.ProxyProtocol == "opaque" || s.spec.ProxyProtocol == "TLS"
 	open := len(list) == 0 || slices.ContainsFunc(list, func(in inbound) bool {
 		return slices.ContainsFunc(in.matches, func(m readMatch) bool { return m.anything() })
 	})
 	switch {
-	case blind, open && !speaks:
+	case s.blind(), open && !speaks:
 		out.all = true
 	case open:
 		out.matches = []readMatch{{}}
