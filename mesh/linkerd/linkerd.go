@@ -65,7 +65,7 @@ func routeClaims() map[model.Feature]mesh.Claim {
 	return map[model.Feature]mesh.Claim{
 		model.SplitWeight:     mesh.Where(profiles),
 		model.SplitMatch:      mesh.Yes(),
-		model.SplitStream:     mesh.Where("where the cluster serves TCPRoute; on ports that carry requests too, the requests are split and raw TCP is not"),
+		model.SplitStream:     mesh.Where("on ports that carry requests too, the requests are split and raw TCP is not"),
 		model.SplitDatagram:   mesh.No(noUDP + ": it goes to the root's own endpoints"),
 		model.SplitSelf:       mesh.Yes(),
 		model.SplitHost:       mesh.No("Linkerd routes what goes to a Service, and not what goes to a host"),
