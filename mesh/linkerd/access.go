@@ -121,19 +121,29 @@ func (w *accessWriter) port(m *model.Member, p model.MemberPort) {
 	s.write(grants)
 }
 
-// serverName is the name of a Server, from which the names of all that belongs to it are made: workloads of two kinds may share theirs.
+// serverName is the name of a Server, from which the names of all that belongs to it are made: workloads of two kinds may share theirs. It has
+// no dots, since a ServerAuthorization could not name it.
 func serverName(r model.Ref, port uint16) string {
-	return bounded(r.Name.Name+"-"+strings.ToLower(string(r.Kind))) + "-" + strconv.Itoa(int(port))
+	name := r.Name.Name + "-" + strings.ToLower(string(r.Kind))
+	if strings.Contains(name, ".") {
+		name = hashed(strings.ReplaceAll(name, ".", "-"), name)
+	}
+	return bounded(name) + "-" + strconv.Itoa(int(port))
 }
 
 // bounded shortens a name that leaves no room for what is put behind it.
 func bounded(name string) string {
-	if longest := 220; len(name) > longest {
-		h := fnv.New32a()
-		h.Write([]byte(name))
-		name = fmt.Sprintf("%s-%08x", strings.TrimRight(name[:longest-9], "-."), h.Sum32())
+	if longest := 170; len(name) > longest {
+		return hashed(strings.TrimRight(name[:longest-9], "-."), name)
 	}
 	return name
+}
+
+// hashed tells a name that was changed from others that were changed likewise.
+func hashed(name, written string) string {
+	h := fnv.New32a()
+	h.Write([]byte(written))
+	return fmt.Sprintf("%s-%08x", name, h.Sum32())
 }
 
 // leave says what came of the wishes that nothing carries.

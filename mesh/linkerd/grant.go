@@ -98,6 +98,9 @@ func (w *accessWriter) grant(g *model.Grant) *grant {
 		case w.o.Claim(s.Intent(g).Feature).Level == model.Unsupported:
 			w.unknown(g, s)
 			continue
+		case w.d.routes == "" && strings.Contains(s.Identity.ServiceAccount, "."):
+			w.o.Say(s.Intent(g), model.Unsupported, "a ServerAuthorization names no account with a dot in its name, as "+s.Identity.String()+" has", "")
+			continue
 		case s.SPIFFE != "":
 			out.callers.add(callers{ids: []string{s.SPIFFE}})
 		default:

@@ -116,7 +116,8 @@ func unanchored(expression string) (string, bool) {
 	return expression, class != pattern.Regex && class != pattern.OneOf
 }
 
-var identityName = regexp.MustCompile(`^([a-z0-9-]+)\.([a-z0-9.-]+)\.serviceaccount\.identity\.(\[\^\.\]\+|[a-z0-9-]+)\.(.+)$`)
+// identityName is a service account's name on the wire. A namespace has no dots; an account may.
+var identityName = regexp.MustCompile(`^([a-z0-9.-]+)\.([a-z0-9-]+)\.serviceaccount\.identity\.(\[\^\.\]\+|[a-z0-9-]+)\.(.+)$`)
 
 // namedCallers is the inverse of conditions; nil where it was written otherwise.
 func namedCallers(expression, trustDomain string) *callers {

@@ -370,3 +370,33 @@ func TestNoRouteChangesItsCallers(t *testing.T) {
 		t.Errorf("the test tests too little: %v", seen)
 	}
 }
+
+// TestNames holds that names are what Kubernetes and Linkerd take, and that no two things share one.
+func TestNames(t *testing.T) {
+	seen := map[string]model.Ref{}
+	long := strings.Repeat("a", 250)
+	for _, n := range []string{"web", "web-deployment", "web-pod", "we.b", "we-b", long, long + "b", long + ".c"} {
+		for _, k := range []model.Kind{model.KindDeployment, model.KindStatefulSet, model.KindDaemonSet, model.KindPod} {
+			ref := model.Ref{Kind: k, Name: model.Name{Namespace: "shop", Name: n}}
+			name := serverName(ref, 65535)
+			if o, ok := seen[name]; ok || strings.Contains(name, ".") || len(name)+len("-part99")+61+len("-ids") > 253 {
+				t.Errorf("%s is named %s, as is %s", ref, name, o)
+			}
+			seen[name] = ref
+		}
+	}
+	s := world(t, strings.ReplaceAll(shop+target("t", "web.front", "pathRegex: /api")+target("u", "ops", "pathRegex: /api/x"), "name: catalog, namespace: shop}\nspec:\n  selector", "name: catalog.v1, namespace: shop}\nspec:\n  selector"))
+	objects, findings := said(Driver, s)
+	if len(findings) > 0 {
+		t.Error(findings)
+	}
+	agree(t, s, objects, workload(s, "catalog.v1"), []string{"web.front", "front", "ops"}, []string{"GET"}, []string{"/api", "/api/x", "/"})
+	in, back := imported(t, s, text(t, objects))
+	a, _ := model.JoinAccess(back, model.Identity{Namespace: "shop", ServiceAccount: "catalog"})
+	if ok, _, why := a.Admit(workload(s, "catalog.v1"), 8080, ask("web.front", "GET", "/api"), ""); !ok || len(in.Findings) > 0 {
+		t.Errorf("read back: %s %v", why, in.Findings)
+	}
+	if objects, findings = said(Driver.Older[1], world(t, shop+tcpTarget("t", "web.front"))); len(kinds(objects, kindAuthorization)) > 0 || len(findings) == 0 {
+		t.Errorf("an account with a dot: %s", text(t, objects))
+	}
+}
