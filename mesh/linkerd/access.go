@@ -76,16 +76,26 @@ func (w *accessWriter) workload(m *model.Member) {
 	}
 }
 
+// itsOwn are the ports of Linkerd's proxy, which a pod shows once the proxy is in it.
+var itsOwn = []model.ContainerPort{{Name: "linkerd-proxy", Number: 4143, Protocol: model.TCP}, {Name: "linkerd-admin", Number: 4191, Protocol: model.TCP}}
+
+// proxyPort says whether a port of a workload is the proxy's.
+func proxyPort(w *model.Workload, port uint16) bool {
+	return slices.ContainsFunc(itsOwn, func(c model.ContainerPort) bool { return c.Number == port && slices.Contains(w.Ports, c) })
+}
+
 // ports are those of a workload on which something is known to arrive.
 func (w *accessWriter) ports(m *model.Member) []model.MemberPort {
-	out := slices.Clone(m.Listens)
+	out := slices.DeleteFunc(slices.Clone(m.Listens), func(p model.MemberPort) bool { return proxyPort(m.Workload, p.Number) })
 	add := func(n uint16) {
 		if n != 0 && !slices.ContainsFunc(out, func(p model.MemberPort) bool { return p.Number == n }) {
 			out = append(out, model.MemberPort{Number: n})
 		}
 	}
 	for _, p := range m.Probes {
-		add(p.Port)
+		if !proxyPort(m.Workload, p.Port) {
+			add(p.Port)
+		}
 	}
 	for _, g := range w.grants {
 		if !g.of.Covers(m.Workload) || g.callers.empty() {

@@ -179,7 +179,7 @@ func (r *reader) open(s *nativeServer) {
 			}
 		}
 		for _, p := range ports {
-			if p.Number != 0 && p.Protocol != model.UDP && !slices.ContainsFunc(r.servers, func(o *nativeServer) bool {
+			if p.Number != 0 && p.Protocol != model.UDP && !proxyPort(w, p.Number) && !slices.ContainsFunc(r.servers, func(o *nativeServer) bool {
 				return slices.Contains(o.ports, p.Number) && slices.Contains(o.workloads, w)
 			}) {
 				at := report{s.o, "spec.port", fmt.Sprintf("no Server closes port %d of %s, which SMI closes together with the others", p.Number, w.Ref())}

@@ -43,13 +43,16 @@ func compare(a, b *readMatch) int {
 	return cmp.Or(cmp.Compare(a.reach(), b.reach()), cmp.Compare(len(a.match.Methods), len(b.match.Methods)), cmp.Compare(len(a.Headers), len(b.Headers)))
 }
 
+// wholePath is the reach of a match that takes a path whole: however long it is.
+const wholePath = 1 << 20
+
 // reach is how much of a path a match takes, at most.
 func (m *readMatch) reach() int {
 	switch {
 	case m.Path == nil:
 		return 1
 	case m.Path.Type == exact, m.Path.Type == regularExpression:
-		return 1 << 20
+		return wholePath
 	}
 	return len(m.Path.Value)
 }

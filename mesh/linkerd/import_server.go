@@ -280,29 +280,14 @@ func (in *inbound) shadows(m *readMatch, c, everything *callers) bool {
 	})
 }
 
-// yields says whether Linkerd prefers another match wherever both take a request, whatever the age of their routes.
+// yields says whether Linkerd prefers another match wherever both take a request, whatever the age of their routes and the release.
 func (m *readMatch) yields(to *readMatch) bool {
-	length := 0
 	switch {
-	case m.reach() == 1 && to.reach() > 1 && (to.reach() < 1<<20 || !to.paths.Match("/")):
+	case m.reach() == 1 && to.reach() > 1 && (to.reach() < wholePath || !to.paths.Match("/")):
 		return true // the longer path wins at once
-	case m.reach() > to.reach():
-		return false
-	case m.reach() == to.reach(), m.reach() == 1:
-		length = cmpBool(to.Method != "", m.Method != "")
-	default:
-		return false
+	case m.reach() != to.reach() && m.reach() > 1:
+		return false // which is longer depends on the request
 	}
-	more := len(to.Headers) - len(m.Headers)
-	return length >= 0 && more >= 0 && length+more > 0
-}
-
-func cmpBool(a, b bool) int {
-	switch {
-	case a == b:
-		return 0
-	case a:
-		return 1
-	}
-	return -1
+	methods, headers := len(to.match.Methods)-len(m.match.Methods), len(to.Headers)-len(m.Headers)
+	return methods >= 0 && headers >= 0 && methods+headers > 0
 }

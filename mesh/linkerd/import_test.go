@@ -33,7 +33,7 @@ func facts[T model.Fact](in *mesh.Input) (out []T) {
 	return out
 }
 
-func object1(apiVersion, kind, name, spec string) string {
+func document(apiVersion, kind, name, spec string) string {
 	return fmt.Sprintf("---\napiVersion: %s\nkind: %s\nmetadata: {name: %s, namespace: shop}\nspec: %s\n", apiVersion, kind, name, spec)
 }
 
@@ -73,7 +73,7 @@ func TestProfiles(t *testing.T) {
 	}
 	for text, want := range map[string]string{"1": "[{catalog 1} {catalog-v2 2}]", `"1"`: "[{catalog 1} {catalog-v2 2}]", "1500m": "[{catalog 1500} {catalog-v2 2000}]", "1k": "[{catalog 1000} {catalog-v2 2}]", "0.5": "[{catalog 500} {catalog-v2 2000}]",
 		"-1": "", "1x": "", "1u": ""} {
-		in, _ := imported(t, s, object1("linkerd.io/v1alpha2", "ServiceProfile", "catalog.shop.svc.cluster.local",
+		in, _ := imported(t, s, document("linkerd.io/v1alpha2", "ServiceProfile", "catalog.shop.svc.cluster.local",
 			"{dstOverrides: [{authority: catalog.shop.svc.cluster.local, weight: "+text+"}, {authority: catalog-v2.shop.svc.cluster.local, weight: 2}]}"))
 		got := ""
 		for _, x := range facts[*model.Split](in) {
@@ -90,7 +90,7 @@ const weighted = `{parentRefs: [{group: core, kind: Service, name: catalog, port
 // A ServiceProfile overrides the routes of its Service: what they say has no effect, until it is deleted.
 func TestProfilesOverrideRoutes(t *testing.T) {
 	s := world(t, shop)
-	route := object1("gateway.networking.k8s.io/v1", "HTTPRoute", "r", weighted)
+	route := document("gateway.networking.k8s.io/v1", "HTTPRoute", "r", weighted)
 	in, _ := imported(t, s, route+linkerdSMI)
 	if n := facts[*model.Split](in); len(n) != 1 || n[0].Backends[0].Weight != 900 {
 		t.Errorf("the profile's split, want: %+v", n)
@@ -136,7 +136,7 @@ func TestImportRoutes(t *testing.T) {
 		{"gateways", "HTTPRoute", "{parentRefs: [{name: door}], rules: [{" + to("catalog-v2") + "}]}", map[string]string{"GET /a": "catalog"}, "not of a"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			in, back := imported(t, world(t, shop), object1("gateway.networking.k8s.io/v1", c.kind, "r", c.spec))
+			in, back := imported(t, world(t, shop), document("gateway.networking.k8s.io/v1", c.kind, "r", c.spec))
 			for q, want := range c.goes {
 				method, path, _ := strings.Cut(q, " ")
 				v, err := model.Evaluate(back, ask("web", method, path))
@@ -154,40 +154,40 @@ func TestImportRoutes(t *testing.T) {
 // TestImportAccess holds what is made of Servers and what speaks of them.
 func TestImportAccess(t *testing.T) {
 	const server = "{podSelector: {matchLabels: {app: catalog}}, port: 8080}"
-	mtls := object1(policies, kindMeshTLS, "web", "{identities: [web.shop.serviceaccount.identity.linkerd.cluster.local]}")
+	mtls := document(policies, kindMeshTLS, "web", "{identities: [web.shop.serviceaccount.identity.linkerd.cluster.local]}")
 	admit := func(kind, group, name string) string {
-		return object1(policies, kindPolicy, "p-"+name, "{targetRef: {group: "+group+", kind: "+kind+", name: "+name+"}, requiredAuthenticationRefs: [{group: policy.linkerd.io, kind: MeshTLSAuthentication, name: web}]}")
+		return document(policies, kindPolicy, "p-"+name, "{targetRef: {group: "+group+", kind: "+kind+", name: "+name+"}, requiredAuthenticationRefs: [{group: policy.linkerd.io, kind: MeshTLSAuthentication, name: web}]}")
 	}
 	for _, c := range []struct {
 		name, text     string
 		admits, denies []string // caller method path
 		left           string
 	}{
-		{"all of a Server", object1(policyGroup+"/v1beta3", kindServer, "s", server) + mtls + admit(kindServer, policyGroup, "s"), []string{"web GET /x"}, []string{"ops GET /x"}, ""},
-		{"by the port's name", object1(policyGroup+"/v1beta1", kindServer, "s", strings.Replace(server, "8080", "web", 1)) + mtls + admit(kindServer, policyGroup, "s"), []string{"web GET /x"}, []string{"ops GET /x"}, ""},
-		{"nobody", object1(policyGroup+"/v1beta3", kindServer, "s", server), nil, []string{"web GET /x"}, ""},
-		{"only logged", object1(policyGroup+"/v1beta3", kindServer, "s", strings.Replace(server, "}, port", "}, accessPolicy: audit, port", 1)), []string{"ops GET /x"}, nil, ""},
-		{"whoever is of the mesh", object1(policyGroup+"/v1beta3", kindServer, "s", strings.Replace(server, "}, port", "}, accessPolicy: all-authenticated, port", 1)), nil, []string{"ops GET /x"}, "all-authenticated"},
-		{"ServerAuthorization", object1(policyGroup+"/v1beta1", kindServer, "s", server) + object1(policyGroup+"/v1beta1", kindAuthorization, "a", "{server: {name: s}, client: {meshTLS: {serviceAccounts: [{name: web}]}}}"), []string{"web GET /x"}, []string{"ops GET /x"}, ""},
-		{"without identity", object1(policyGroup+"/v1beta1", kindServer, "s", server) + object1(policyGroup+"/v1beta1", kindAuthorization, "a", "{server: {name: s}, client: {unauthenticated: true}}"), nil, []string{"web GET /x"}, "unauthenticated"},
-		{"of a network", object1(policyGroup+"/v1beta1", kindServer, "s", server) + object1(policyGroup+"/v1beta1", kindAuthorization, "a", "{server: {name: s}, client: {networks: [{cidr: 10.0.0.0/8}], meshTLS: {serviceAccounts: [{name: web}]}}}"), nil, []string{"web GET /x"}, "networks"},
-		{"a network alone", object1(policyGroup+"/v1beta3", kindServer, "s", server) + object1(policies, kindNetwork, "n", "{networks: [{cidr: 10.0.0.0/8}]}") +
-			object1(policies, kindPolicy, "p", "{targetRef: {group: policy.linkerd.io, kind: Server, name: s}, requiredAuthenticationRefs: [{group: policy.linkerd.io, kind: NetworkAuthentication, name: n}]}"), nil, []string{"web GET /x"}, "all of a network"},
-		{"two that hold together", object1(policyGroup+"/v1beta3", kindServer, "s", server) + mtls + object1(policies, kindNetwork, "n", "{networks: [{cidr: 10.0.0.0/8}]}") +
-			object1(policies, kindPolicy, "p", "{targetRef: {group: policy.linkerd.io, kind: Server, name: s}, requiredAuthenticationRefs: [{group: policy.linkerd.io, kind: NetworkAuthentication, name: n}, {group: policy.linkerd.io, kind: MeshTLSAuthentication, name: web}]}"), nil, []string{"web GET /x"}, "hold together"},
-		{"a route", object1(policyGroup+"/v1beta3", kindServer, "s", server) + mtls + object1(policyGroup+"/v1beta3", kindHTTPRoute, "r", "{parentRefs: [{group: policy.linkerd.io, kind: Server, name: s}], rules: [{matches: [{path: {value: /api}}]}]}") + admit(kindHTTPRoute, policyGroup, "r"),
+		{"all of a Server", document(policyGroup+"/v1beta3", kindServer, "s", server) + mtls + admit(kindServer, policyGroup, "s"), []string{"web GET /x"}, []string{"ops GET /x"}, ""},
+		{"by the port's name", document(policyGroup+"/v1beta1", kindServer, "s", strings.Replace(server, "8080", "web", 1)) + mtls + admit(kindServer, policyGroup, "s"), []string{"web GET /x"}, []string{"ops GET /x"}, ""},
+		{"nobody", document(policyGroup+"/v1beta3", kindServer, "s", server), nil, []string{"web GET /x"}, ""},
+		{"only logged", document(policyGroup+"/v1beta3", kindServer, "s", strings.Replace(server, "}, port", "}, accessPolicy: audit, port", 1)), []string{"ops GET /x"}, nil, ""},
+		{"whoever is of the mesh", document(policyGroup+"/v1beta3", kindServer, "s", strings.Replace(server, "}, port", "}, accessPolicy: all-authenticated, port", 1)), nil, []string{"ops GET /x"}, "all-authenticated"},
+		{"ServerAuthorization", document(policyGroup+"/v1beta1", kindServer, "s", server) + document(policyGroup+"/v1beta1", kindAuthorization, "a", "{server: {name: s}, client: {meshTLS: {serviceAccounts: [{name: web}]}}}"), []string{"web GET /x"}, []string{"ops GET /x"}, ""},
+		{"without identity", document(policyGroup+"/v1beta1", kindServer, "s", server) + document(policyGroup+"/v1beta1", kindAuthorization, "a", "{server: {name: s}, client: {unauthenticated: true}}"), nil, []string{"web GET /x"}, "unauthenticated"},
+		{"of a network", document(policyGroup+"/v1beta1", kindServer, "s", server) + document(policyGroup+"/v1beta1", kindAuthorization, "a", "{server: {name: s}, client: {networks: [{cidr: 10.0.0.0/8}], meshTLS: {serviceAccounts: [{name: web}]}}}"), nil, []string{"web GET /x"}, "networks"},
+		{"a network alone", document(policyGroup+"/v1beta3", kindServer, "s", server) + document(policies, kindNetwork, "n", "{networks: [{cidr: 10.0.0.0/8}]}") +
+			document(policies, kindPolicy, "p", "{targetRef: {group: policy.linkerd.io, kind: Server, name: s}, requiredAuthenticationRefs: [{group: policy.linkerd.io, kind: NetworkAuthentication, name: n}]}"), nil, []string{"web GET /x"}, "all of a network"},
+		{"two that hold together", document(policyGroup+"/v1beta3", kindServer, "s", server) + mtls + document(policies, kindNetwork, "n", "{networks: [{cidr: 10.0.0.0/8}]}") +
+			document(policies, kindPolicy, "p", "{targetRef: {group: policy.linkerd.io, kind: Server, name: s}, requiredAuthenticationRefs: [{group: policy.linkerd.io, kind: NetworkAuthentication, name: n}, {group: policy.linkerd.io, kind: MeshTLSAuthentication, name: web}]}"), nil, []string{"web GET /x"}, "hold together"},
+		{"a route", document(policyGroup+"/v1beta3", kindServer, "s", server) + mtls + document(policyGroup+"/v1beta3", kindHTTPRoute, "r", "{parentRefs: [{group: policy.linkerd.io, kind: Server, name: s}], rules: [{matches: [{path: {value: /api}}]}]}") + admit(kindHTTPRoute, policyGroup, "r"),
 			[]string{"web GET /api/x"}, []string{"web GET /x", "web GET /apis", "ops GET /api"}, ""},
-		{"a route of another group", object1(policyGroup+"/v1beta3", kindServer, "s", server) + mtls + object1(policyGroup+"/v1beta3", kindHTTPRoute, "r", "{parentRefs: [{group: policy.linkerd.io, kind: Server, name: s}], rules: [{matches: [{path: {value: /api}}]}]}") + admit(kindHTTPRoute, gateway, "r"),
+		{"a route of another group", document(policyGroup+"/v1beta3", kindServer, "s", server) + mtls + document(policyGroup+"/v1beta3", kindHTTPRoute, "r", "{parentRefs: [{group: policy.linkerd.io, kind: Server, name: s}], rules: [{matches: [{path: {value: /api}}]}]}") + admit(kindHTTPRoute, gateway, "r"),
 			nil, []string{"web GET /api/x"}, ""},
-		{"another route is asked first", object1(policyGroup+"/v1beta3", kindServer, "s", server) + mtls +
-			object1(policyGroup+"/v1beta3", kindHTTPRoute, "all", "{parentRefs: [{group: policy.linkerd.io, kind: Server, name: s}], rules: [{matches: [{path: {value: /}}]}]}") + admit(kindHTTPRoute, policyGroup, "all") +
-			object1(policyGroup+"/v1beta3", kindHTTPRoute, "admin", "{parentRefs: [{group: policy.linkerd.io, kind: Server, name: s}], rules: [{matches: [{path: {value: /admin}}]}]}"),
+		{"another route is asked first", document(policyGroup+"/v1beta3", kindServer, "s", server) + mtls +
+			document(policyGroup+"/v1beta3", kindHTTPRoute, "all", "{parentRefs: [{group: policy.linkerd.io, kind: Server, name: s}], rules: [{matches: [{path: {value: /}}]}]}") + admit(kindHTTPRoute, policyGroup, "all") +
+			document(policyGroup+"/v1beta3", kindHTTPRoute, "admin", "{parentRefs: [{group: policy.linkerd.io, kind: Server, name: s}], rules: [{matches: [{path: {value: /admin}}]}]}"),
 			nil, []string{"web GET /admin/x", "web GET /x"}, "another route"},
-		{"everything where no route takes it", object1(policyGroup+"/v1beta3", kindServer, "s", server) + mtls + object1(policyGroup+"/v1beta3", kindHTTPRoute, "r", "{parentRefs: [{group: policy.linkerd.io, kind: Server, name: s}], rules: [{matches: [{path: {value: /api}}]}]}") + admit(kindServer, policyGroup, "s"),
+		{"everything where no route takes it", document(policyGroup+"/v1beta3", kindServer, "s", server) + mtls + document(policyGroup+"/v1beta3", kindHTTPRoute, "r", "{parentRefs: [{group: policy.linkerd.io, kind: Server, name: s}], rules: [{matches: [{path: {value: /api}}]}]}") + admit(kindServer, policyGroup, "s"),
 			[]string{"web GET /api"}, []string{"web GET /x"}, "no route takes"},
-		{"the kubelet's checks", object1(policyGroup+"/v1beta3", kindServer, "s", server) + object1(policies, kindNetwork, "n", "{networks: [{cidr: 0.0.0.0/0}]}") + object1(policyGroup+"/v1beta3", kindHTTPRoute, "r", "{parentRefs: [{group: policy.linkerd.io, kind: Server, name: s}], rules: [{matches: [{path: {type: Exact, value: /healthz}, method: GET}]}]}") +
-			object1(policies, kindPolicy, "p", "{targetRef: {group: policy.linkerd.io, kind: HTTPRoute, name: r}, requiredAuthenticationRefs: [{group: policy.linkerd.io, kind: NetworkAuthentication, name: n}]}"), []string{" GET /healthz"}, []string{"web GET /healthz", " GET /"}, ""},
-		{"labels by expression", object1(policyGroup+"/v1beta3", kindServer, "s", "{podSelector: {matchExpressions: [{key: app, operator: Exists}]}, port: 8080}") + mtls + admit(kindServer, policyGroup, "s"), nil, []string{"web GET /x"}, "matchExpressions"},
+		{"the kubelet's checks", document(policyGroup+"/v1beta3", kindServer, "s", server) + document(policies, kindNetwork, "n", "{networks: [{cidr: 0.0.0.0/0}]}") + document(policyGroup+"/v1beta3", kindHTTPRoute, "r", "{parentRefs: [{group: policy.linkerd.io, kind: Server, name: s}], rules: [{matches: [{path: {type: Exact, value: /healthz}, method: GET}]}]}") +
+			document(policies, kindPolicy, "p", "{targetRef: {group: policy.linkerd.io, kind: HTTPRoute, name: r}, requiredAuthenticationRefs: [{group: policy.linkerd.io, kind: NetworkAuthentication, name: n}]}"), []string{" GET /healthz"}, []string{"web GET /healthz", " GET /"}, ""},
+		{"labels by expression", document(policyGroup+"/v1beta3", kindServer, "s", "{podSelector: {matchExpressions: [{key: app, operator: Exists}]}, port: 8080}") + mtls + admit(kindServer, policyGroup, "s"), nil, []string{"web GET /x"}, "matchExpressions"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			s := world(t, shop)

@@ -104,8 +104,11 @@ var Driver = &mesh.Driver{
 	Kinds: append(policyKinds(newest),
 		mesh.Kind{APIVersion: gateway + "/v1", Kind: kindHTTPRoute, Resource: "httproutes"},
 		mesh.Kind{APIVersion: gateway + "/v1alpha2", Kind: kindTCPRoute, Resource: "tcproutes"}),
-	Reads:  reads,
-	Marks:  []mesh.Kind{{APIVersion: policyGroup + "/v1beta1", Kind: kindServer, Resource: "servers"}},
+	Reads: reads,
+	Marks: []mesh.Kind{
+		{APIVersion: policyGroup + "/v1beta1", Kind: kindServer, Resource: "servers"},
+		{APIVersion: policyGroup + "/v1beta3", Kind: kindServer, Resource: "servers"},
+	},
 	Older:  []*mesh.Driver{ownRoutes, profiled},
 	Route:  newest.route,
 	Access: newest.access,

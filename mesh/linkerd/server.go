@@ -72,9 +72,13 @@ func (s *serverWriter) takes() bool {
 	return !opaque(s.p.Number, s.p.Protocol)
 }
 
-// protocol is how the proxy finds out what it is sent. Before there were routes, one that permits requests has to be told that nothing else may come.
+// protocol is how the proxy finds out what it is sent. Where the kubelet asks for a path the proxy has to see it, whatever else the port carries.
+// Before there were routes, one that permits requests has to be told that nothing else may come.
 func (s *serverWriter) protocol() string {
+	asked := slices.ContainsFunc(s.probes(), func(p model.Probe) bool { return p.Port == s.p.Number && p.Path != "" })
 	switch p := s.p.Protocol; {
+	case opaque(s.p.Number, p) && asked:
+		return "unknown"
 	case opaque(s.p.Number, p):
 		return "opaque"
 	case p == model.Auto || s.d.routes != "":

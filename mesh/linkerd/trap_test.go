@@ -85,6 +85,33 @@ func TestProbesStay(t *testing.T) {
 	}
 }
 
+// On a port that the proxy takes for opaque it sees no check, and refuses it.
+func TestProbesOfOpaquePorts(t *testing.T) {
+	s := world(t, strings.ReplaceAll(shop, "{name: http, port: 80, targetPort: 8080}", "{name: tcp-x, port: 80, targetPort: 8080}")+tcpTarget("t", "web"))
+	objects, _ := said(Driver, s)
+	wl := workload(s, "catalog")
+	if !judgeAdmit(objects, s, wl, 8080, ask("", "GET", "/healthz")) || judgeAdmit(objects, s, wl, 8080, ask("", "GET", "/")) {
+		t.Errorf("the kubelet's check is refused, or more is admitted: %s", text(t, objects))
+	}
+	kinds(objects, kindServer)[0].Spec.(*server).ProxyProtocol = "opaque"
+	if again := read(append([]mesh.Object(nil), objects...)); admits(again, s, wl, 8080, ask("", "GET", "/healthz")) {
+		t.Error("the trap is none")
+	}
+}
+
+// A pod with the proxy in it shows the proxy's own ports: those are Linkerd's to close.
+func TestProxyPortsAreLeftAlone(t *testing.T) {
+	s := world(t, strings.ReplaceAll(shop, "ports: [{name: web, containerPort: 8080}]", "ports: [{name: web, containerPort: 8080}, {name: linkerd-proxy, containerPort: 4143}, {name: linkerd-admin, containerPort: 4191}, {name: linkerd-x, containerPort: 4192}]")+target("t", "web", "pathRegex: /api"))
+	objects, _ := said(Driver, s)
+	var ports []uint16
+	for _, o := range kinds(objects, kindServer) {
+		ports = append(ports, o.Spec.(*server).Port.Number)
+	}
+	if !slices.Equal(ports, []uint16{4192, 8080}) {
+		t.Errorf("ports %d are closed, want 4192 and 8080", ports)
+	}
+}
+
 // Linkerd takes the leftmost alternative that fits and asks then whether it spans the whole path: a|ab does not take ab.
 func TestWholeExpressions(t *testing.T) {
 	if spans("/a|/ab", "/ab") || !spans(whole("/a|/ab"), "/ab") {
