@@ -23,6 +23,9 @@ type readMatch struct {
 	by         *callers // that the match itself names
 }
 
+// everyRequest is a match without conditions.
+func everyRequest() readMatch { return readMatch{native: native{paths: pattern.Path("", true)}} }
+
 // match reads a match; why says what SMI cannot.
 func (r *reader) match(m *httpMatch) (out readMatch, why string) {
 	out.httpMatch = *m

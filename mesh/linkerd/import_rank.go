@@ -5,15 +5,22 @@ package linkerd
 import (
 	"cmp"
 	"slices"
+	"strings"
+
+	"github.com/anymesh/anymesh/pattern"
 )
 
 // ranked puts arms in the order in which SMI has to ask them, so that the first that takes a request is the one that Linkerd prefers. The order
-// of the rules is kept where it is that already; otherwise each match becomes an arm of its own, those first that say most.
+// of the rules is kept where it is that already; otherwise each match becomes an arm of its own, those first that say most. A prefix says as much
+// of its own path as whatever takes that whole: there it counts as an exact path.
 func ranked(arms []readArm) []readArm {
 	if !inOrder(arms) {
 		var each []readArm
 		for _, a := range arms {
 			for _, m := range a.matches {
+				if m.reach() < wholePath {
+					each = append(each, readArm{[]readMatch{m.itself()}, a.shares, a.o})
+				}
 				each = append(each, readArm{[]readMatch{m}, a.shares, a.o})
 			}
 		}
@@ -21,9 +28,28 @@ func ranked(arms []readArm) []readArm {
 		arms = joined(each)
 	}
 	for i := range arms {
-		arms[i].matches = needed(arms[i].matches)
+		if arms[i].matches = needed(arms[i].matches); slices.ContainsFunc(arms[i].matches, readMatch.bare) {
+			return arms[:i+1]
+		}
 	}
 	return arms
+}
+
+// bare says whether a match takes every request, and says least of any.
+func (m readMatch) bare() bool {
+	return m.reach() == 1 && m.by == nil && len(m.match.Methods)+len(m.match.Headers) == 0
+}
+
+// itself is a prefix's match of its own path alone.
+func (m readMatch) itself() readMatch {
+	path := "/"
+	if m.Path != nil {
+		path = cmp.Or(strings.TrimRight(m.Path.Value, "/"), "/")
+	}
+	m.Path = &stringMatch{exact, path}
+	m.all, m.begin, m.whole = quote(path), quote(path)+"$", true
+	m.paths = pattern.Path(m.all, true)
+	return m
 }
 
 // joined makes one arm of neighbours that lead to the same place.
@@ -75,17 +101,33 @@ func inOrder(arms []readArm) bool {
 
 // keeps says whether what a match of the arm and a later one both take stays with the arm: by that match, or by one that says what both say.
 func (a *readArm) keeps(m, later *readMatch) bool {
-	if m.apart(&later.native) || compare(m, later) >= 0 {
+	if m.apart(&later.native) || compare(m, later) >= 0 && m.keepsItself(later) {
 		return true
 	}
 	up, ok := m.raised(&later.native)
 	return ok && m.reach() >= later.reach() && slices.ContainsFunc(a.matches, func(o readMatch) bool { return o.equal(up.httpMatch) })
 }
 
-// needed leaves out matches that take nothing which another does not.
+// keepsItself says the same of the path of a prefix, which is as long for both.
+func (m *readMatch) keepsItself(later *readMatch) bool {
+	one, other := *m, *later
+	switch {
+	case one.reach() == other.reach():
+		return true
+	case other.reach() < wholePath && (one.reach() == wholePath && one.paths.Match(other.itself().Path.Value)):
+		other = other.itself()
+	}
+	return compare(&one, &other) >= 0
+}
+
+// needed leaves out matches that take nothing which another does not; of two that take the same the first stays.
 func needed(list []readMatch) (out []readMatch) {
 	for i := range list {
-		if !slices.ContainsFunc(list, func(o readMatch) bool { return !o.equal(list[i].httpMatch) && o.within(&list[i]) }) {
+		spare := false
+		for k := range list {
+			spare = spare || k != i && list[k].within(&list[i]) && (k < i || !list[i].within(&list[k]))
+		}
+		if !spare {
 			out = append(out, list[i])
 		}
 	}
@@ -94,5 +136,5 @@ func needed(list []readMatch) (out []readMatch) {
 
 // within says whether all conditions of a match are among those of another.
 func (m *readMatch) within(o *readMatch) bool {
-	return m.all == o.all && (m.Method == "" || m.Method == o.Method) && !slices.ContainsFunc(m.Headers, func(h headerMatch) bool { return !slices.Contains(o.Headers, h) })
+	return (m.all == o.all || m.all == "") && (m.Method == "" || m.Method == o.Method) && !slices.ContainsFunc(m.Headers, func(h headerMatch) bool { return !slices.Contains(o.Headers, h) })
 }

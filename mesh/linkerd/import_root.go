@@ -96,7 +96,7 @@ func (i *routeReader) read() {
 	}
 	apart := slices.Clone(most)
 	if n := len(apart); len(apart[n-1].matches) == 0 {
-		apart[n-1].matches = []readMatch{{}}
+		apart[n-1].matches = []readMatch{everyRequest()}
 	}
 	for _, all := range [][]readArm{most, append(apart, raw...)} {
 		if w := i.say(all, ports); i.agree(w, byPort) {
@@ -180,20 +180,15 @@ func (i *routeReader) arms(p *model.ServicePort) (out []readArm) {
 // requests lists the arms of a port that carries requests. Where there are GRPCRoutes Linkerd asks no others.
 func (i *routeReader) requests(p *model.ServicePort, on func(attached) bool) (out []readArm) {
 	closed := false
-	var rest *readArm
 	grpc := slices.ContainsFunc(i.root.web, func(a attached) bool { return on(a) && a.route.grpc })
 	for _, a := range i.root.web {
 		if !on(a) || a.route.grpc != grpc {
 			continue
 		}
 		for k := range a.route.v.Spec.Rules {
-			arm, all, ok := i.arm(a.route, k, p)
-			closed = closed || all
-			switch {
-			case all && rest == nil:
-				rest = &arm
-			case !all && ok:
+			if arm, ok := i.arm(a.route, k, p); ok {
 				out = append(out, arm)
+				closed = closed || slices.ContainsFunc(arm.matches, readMatch.bare)
 			}
 		}
 	}
@@ -201,27 +196,32 @@ func (i *routeReader) requests(p *model.ServicePort, on func(attached) bool) (ou
 		i.leave(i.root.web[0].route.o, "spec.rules", "Linkerd refuses requests that no rule takes; SMI sends them to the root's own endpoints")
 	}
 	out = ranked(out)
-	if rest != nil && len(rest.shares) > 0 && !i.self(rest.shares) {
-		if p.Protocol == model.Auto {
-			i.in.Leave(rest.o, model.Approximate, model.CodeApproximate, "spec.rules", fmt.Sprintf("raw TCP to port %d goes to the root's own endpoints; SMI's split takes it too", p.Number), "")
+	if n := len(out) - 1; n >= 0 && slices.ContainsFunc(out[n].matches, readMatch.bare) {
+		out[n].matches = nil
+		if i.self(out[n].shares) {
+			return out[:n]
 		}
-		out = append(out, *rest)
+		if p.Protocol == model.Auto {
+			i.in.Leave(out[n].o, model.Approximate, model.CodeApproximate, "spec.rules", fmt.Sprintf("raw TCP to port %d goes to the root's own endpoints; SMI's split takes it too", p.Number), "")
+		}
 	}
 	return out
 }
 
-// arm reads one rule; all says that it takes every request that nothing else takes.
-func (i *routeReader) arm(n *nativeRoute, k int, p *model.ServicePort) (out readArm, all, ok bool) {
+// arm reads one rule.
+func (i *routeReader) arm(n *nativeRoute, k int, p *model.ServicePort) (out readArm, ok bool) {
 	rule, at := &n.v.Spec.Rules[k], fmt.Sprintf("spec.rules[%d]", k)
 	out.o = n.o
 	if n.faults.below("spec.hostnames") {
-		return out, false, false // reported
+		return out, false // reported
 	}
 	if len(rule.Filters) > 0 {
 		i.leave(n.o, at+".filters", "SMI does not change requests: the filters are left out")
 	}
 	out.shares, ok = i.shares(n, k, p)
-	all = len(rule.Matches) == 0 && !n.faults.below("%s.matches", at)
+	if len(rule.Matches) == 0 && !n.faults.below("%s.matches", at) {
+		out.matches = []readMatch{everyRequest()}
+	}
 	for x := range rule.Matches {
 		where := fmt.Sprintf("%s.matches[%d]", at, x)
 		if n.faults.below("%s", where) {
@@ -234,13 +234,11 @@ func (i *routeReader) arm(n *nativeRoute, k int, p *model.ServicePort) (out read
 		switch {
 		case why != "":
 			i.leave(n.o, where, why+": the match is left out")
-		case m.all == "" && len(m.match.Methods)+len(m.match.Headers) == 0 && (m.Path == nil || m.Path.Type != regularExpression):
-			all = true
 		default:
 			out.matches = append(out.matches, m)
 		}
 	}
-	return out, all, ok && len(out.matches) > 0
+	return out, ok && len(out.matches) > 0
 }
 
 // shares reads the backends of a rule; false where one of them is nothing that SMI could name.

@@ -146,7 +146,7 @@ func (r *reader) everything(s *nativeServer, list []inbound, who callers) permit
 	case s.blind(), open && !speaks:
 		out.all = true
 	case open:
-		out.matches = []readMatch{{}}
+		out.matches = []readMatch{everyRequest()}
 	default:
 		for _, in := range list {
 			out.matches = append(out.matches, in.matches...)
