@@ -24,6 +24,26 @@ func importAll(in *mesh.Input) {
 	}
 	r.splits()
 	r.permissions()
+	r.stray()
+}
+
+// stray reports what speaks of Servers and routes that the input does not hold, or that are not read.
+func (r *reader) stray() {
+	for _, p := range r.policies {
+		if ref := p.v.Spec.TargetRef; !p.read {
+			r.leave(p.o, "spec.targetRef", "no "+ref.Kind+" "+ref.Name+" is read: the policy is left out")
+		}
+	}
+	for _, p := range r.authorizations {
+		if !p.read {
+			r.leave(p.o, "spec.server", "none of its Servers is read: it is left out")
+		}
+	}
+	for _, p := range r.routes {
+		if !p.read {
+			r.leave(p.o, "spec.parentRefs", "its Server is not read: it is left out")
+		}
+	}
 }
 
 func (r *reader) object(group string, o *object.Object) {
@@ -78,12 +98,14 @@ type nativePolicy struct {
 	o      *object.Object
 	v      written[authorizationPolicy]
 	faults faults
+	read   bool // for something that is read
 }
 
 type nativeAuthorization struct {
 	o      *object.Object
 	v      written[serverAuthorization]
 	faults faults
+	read   bool
 }
 
 type nativeTLS struct {
@@ -98,6 +120,7 @@ type nativeRoute struct {
 	grpc   bool
 	v      written[httpRoute]
 	faults faults
+	read   bool
 }
 
 // route tells routes of Services, which split, from routes of Servers, which permit.

@@ -17,6 +17,7 @@ func (r *reader) admitted(namespace string, target reference, open func(*nativeP
 		ref := p.v.Spec.TargetRef
 		whole := target.Kind == kindServer && ref.Group == "" && ref.Kind == "Namespace" && ref.Name == namespace
 		if p.o.Namespace == namespace && (ref == target || whole) {
+			p.read = true
 			out.add(r.policy(p, open))
 		}
 	}
@@ -82,6 +83,7 @@ func (r *reader) authorized(s *nativeServer) (out callers) {
 		if p.o.Namespace != s.o.Namespace || spec.Server.Name != s.o.Name && (spec.Server.Selector == nil || len(spec.Server.Selector.MatchLabels) > 0 && !model.Selects(spec.Server.Selector.MatchLabels, s.o.Labels)) {
 			continue
 		}
+		p.read = true
 		if len(p.faults) > 0 {
 			continue // reported: networks, callers without identity, expressions on labels
 		}

@@ -25,6 +25,8 @@ func (r *reader) profile(o *object.Object) {
 	}
 	if s, ok := r.overrides(o, f, root, v.Spec.DstOverrides); ok {
 		r.in.Add(s)
+		r.in.Leave(o, model.Notice, model.CodeNotUnderstood, "spec.dstOverrides", "the profile overrides all routes of its Service, also those that its split may become",
+			"Delete it in the step that applies them.")
 	}
 	if len(v.Spec.Routes) > 0 {
 		r.profileRoutes(o, f, root, v.Spec.Routes)

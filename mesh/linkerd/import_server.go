@@ -108,8 +108,10 @@ func (r *reader) authorize(s *nativeServer) {
 	everything.add(r.authorized(s))
 	var list []inbound
 	for _, n := range r.routes {
+		attached := n.attached(s.o)
+		n.read = n.read || attached
 		switch {
-		case !n.attached(s.o):
+		case !attached:
 		case s.blind() || n.grpc != (s.spec.ProxyProtocol == "gRPC"):
 			r.leave(n.o, "spec.parentRefs", "the Server's protocol is "+cmp.Or(s.spec.ProxyProtocol, "unknown")+": there the route has no effect")
 		default:

@@ -178,7 +178,7 @@ func TestImportAccess(t *testing.T) {
 		{"a route", document(policyGroup+"/v1beta3", kindServer, "s", server) + mtls + document(policyGroup+"/v1beta3", kindHTTPRoute, "r", "{parentRefs: [{group: policy.linkerd.io, kind: Server, name: s}], rules: [{matches: [{path: {value: /api}}]}]}") + admit(kindHTTPRoute, policyGroup, "r"),
 			[]string{"web GET /api/x"}, []string{"web GET /x", "web GET /apis", "ops GET /api"}, ""},
 		{"a route of another group", document(policyGroup+"/v1beta3", kindServer, "s", server) + mtls + document(policyGroup+"/v1beta3", kindHTTPRoute, "r", "{parentRefs: [{group: policy.linkerd.io, kind: Server, name: s}], rules: [{matches: [{path: {value: /api}}]}]}") + admit(kindHTTPRoute, gateway, "r"),
-			nil, []string{"web GET /api/x"}, ""},
+			nil, []string{"web GET /api/x"}, "no HTTPRoute r is read"},
 		{"another route is asked first", document(policyGroup+"/v1beta3", kindServer, "s", server) + mtls +
 			document(policyGroup+"/v1beta3", kindHTTPRoute, "all", "{parentRefs: [{group: policy.linkerd.io, kind: Server, name: s}], rules: [{matches: [{path: {value: /}}]}]}") + admit(kindHTTPRoute, policyGroup, "all") +
 			document(policyGroup+"/v1beta3", kindHTTPRoute, "admin", "{parentRefs: [{group: policy.linkerd.io, kind: Server, name: s}], rules: [{matches: [{path: {value: /admin}}]}]}"),
@@ -187,6 +187,7 @@ func TestImportAccess(t *testing.T) {
 			[]string{"web GET /api"}, []string{"web GET /x"}, "no route takes"},
 		{"the kubelet's checks", document(policyGroup+"/v1beta3", kindServer, "s", server) + document(policies, kindNetwork, "n", "{networks: [{cidr: 0.0.0.0/0}]}") + document(policyGroup+"/v1beta3", kindHTTPRoute, "r", "{parentRefs: [{group: policy.linkerd.io, kind: Server, name: s}], rules: [{matches: [{path: {type: Exact, value: /healthz}, method: GET}]}]}") +
 			document(policies, kindPolicy, "p", "{targetRef: {group: policy.linkerd.io, kind: HTTPRoute, name: r}, requiredAuthenticationRefs: [{group: policy.linkerd.io, kind: NetworkAuthentication, name: n}]}"), []string{" GET /healthz"}, []string{"web GET /healthz", " GET /"}, ""},
+		{"what is not there", document(policyGroup+"/v1beta3", kindServer, "s", server) + mtls + admit(kindServer, policyGroup, "gone"), nil, []string{"web GET /x"}, "no Server gone is read"},
 		{"labels by expression", document(policyGroup+"/v1beta3", kindServer, "s", "{podSelector: {matchExpressions: [{key: app, operator: Exists}]}, port: 8080}") + mtls + admit(kindServer, policyGroup, "s"), nil, []string{"web GET /x"}, "matchExpressions"},
 	} {
 		t.Run(c.name, func(t *testing.T) {

@@ -57,8 +57,9 @@ const (
 	repeated = "Linkerd looks at a repeated header value by value, where SMI joins them with a comma"
 	noUDP    = "Linkerd does not carry UDP"
 	noHost   = "Linkerd has no expression for the host of a request: the match is left out"
-	declared = "on the ports that the pod or a Service before it declares; others follow config.linkerd.io/default-inbound-policy, which should be deny. " +
-		"The kubelet's checks are open to every caller, since the kubelet has no identity"
+	declared = "on the ports that the pod or a Service before it declares; others follow config.linkerd.io/default-inbound-policy, which should be deny"
+	checks   = ". The kubelet's checks are open to every caller, since the kubelet has no identity"
+	closes   = "each workload that is known is closed " + declared
 )
 
 func routeClaims() map[model.Feature]mesh.Claim {
@@ -73,7 +74,7 @@ func routeClaims() map[model.Feature]mesh.Claim {
 		model.RouteMethod:     mesh.Where("the methods of HTTP and PATCH; others are left out"),
 		model.RouteHeader:     mesh.Where(repeated),
 		model.RouteAuthority:  mesh.No(noHost),
-		model.AccessCaller:    mesh.Where(declared),
+		model.AccessCaller:    mesh.Where(declared + checks),
 		model.AccessSPIFFE:    mesh.Where("for callers that show a SPIFFE ID, such as those outside Kubernetes; Linkerd's own show a DNS name"),
 		model.AccessPods:      mesh.No("Linkerd knows a caller by its certificate, which names the service account and not the pod: this source is left out"),
 		model.AccessSubset:    mesh.Yes(),
@@ -84,7 +85,7 @@ func routeClaims() map[model.Feature]mesh.Claim {
 		model.AccessMethod:    mesh.Where("the methods of HTTP and PATCH; others are left out"),
 		model.AccessHeader:    mesh.Where("exact texts and presence: " + repeated + ", so that the proxy sets the header to the text that was permitted, and expressions stay refused"),
 		model.AccessAuthority: mesh.No(noHost + " and stays refused"),
-		model.AccessClosed:    mesh.Nearly("each workload that is known is closed " + declared),
+		model.AccessClosed:    mesh.Nearly(closes + checks),
 	}
 }
 

@@ -4,6 +4,7 @@ package linkerd
 
 import (
 	"os"
+	"slices"
 	"testing"
 
 	"github.com/anymesh/anymesh/mesh"
@@ -32,4 +33,26 @@ func TestConformanceOfOlder(t *testing.T) {
 
 func conform(t *testing.T, d *mesh.Driver) {
 	meshtest.Run(t, meshtest.Subject{Driver: d, Judge: meshtest.Judge{Route: judgeRoute, Admit: judgeAdmit}, CRDs: crds})
+}
+
+// TestReleases holds which driver a cluster is given.
+func TestReleases(t *testing.T) {
+	for _, c := range []struct {
+		want    string
+		missing []string
+	}{
+		{"linkerd", nil},
+		{"linkerd-2.16", []string{gateway + "/v1alpha2 TCPRoute"}},
+		{"linkerd-2.16", []string{gateway + "/v1 HTTPRoute"}},
+		{"linkerd-2.11", []string{policyGroup + "/v1beta3 Server", policyGroup + "/v1beta3 HTTPRoute"}},
+		{"", []string{policyGroup + "/v1beta3 Server", policyGroup + "/v1beta1 Server"}},
+	} {
+		got := ""
+		if d := Driver.For(func(k mesh.Kind) bool { return !slices.Contains(c.missing, k.APIVersion+" "+k.Kind) }); d != nil {
+			got = d.Name
+		}
+		if got != c.want {
+			t.Errorf("without %q: %s, want %s", c.missing, got, c.want)
+		}
+	}
 }

@@ -37,6 +37,7 @@ func earlyClaims() map[model.Feature]mesh.Claim {
 		model.AccessPath, model.AccessMethod, model.AccessHeader, model.AccessAuthority)
 	c[model.SplitWeight] = mesh.Where("one profile holds for all ports; Linkerd splits what goes to the cluster IP, so that a headless root is not split")
 	c[model.SplitStream] = mesh.Yes()
+	c[model.AccessCaller], c[model.AccessClosed] = mesh.Where(declared), mesh.Nearly(closes)
 	c[model.AccessSPIFFE] = mesh.No("these releases know callers by DNS names")
 	return c
 }
