@@ -22,7 +22,7 @@ import (
 )
 
 // serving is a server on loopback, and a client that trusts it.
-func serving(t *testing.T, h http.Handler, logger *slog.Logger) (url string, client *http.Client, end func() error) {
+func serving(t testing.TB, h http.Handler, logger *slog.Logger) (url string, client *http.Client, end func() error) {
 	t.Helper()
 	borrowed := httptest.NewUnstartedServer(nil)
 	borrowed.StartTLS()
