@@ -5,7 +5,6 @@ package webhook
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 
 	"github.com/anymesh/anymesh/object"
@@ -19,43 +18,27 @@ type conversionRequest struct {
 }
 
 func readConversion(body []byte) (*conversionRequest, error) {
-	request, err := inside(body)
-	if err != nil {
-		return nil, fmt.Errorf("not a ConversionReview: %w", err)
-	}
 	r := &conversionRequest{}
-	err = fields(request, func(name, value []byte) (err error) {
+	err := request(body, func(s *scan, name []byte) error {
 		switch string(name) {
 		case "uid":
-			r.uid, err = str(value)
+			return s.into(&r.uid)
 		case "desiredAPIVersion":
-			r.to, err = str(value)
+			return s.into(&r.to)
 		case "objects":
 			r.objects = nil
-			if string(value) != "null" {
-				err = items(value, func(o []byte) error { r.objects = append(r.objects, o); return nil })
-			}
+			return s.items(func() error {
+				o, err := s.value()
+				r.objects = append(r.objects, o)
+				return err
+			})
 		}
-		return err
+		return s.skip()
 	})
 	if err != nil {
 		return nil, fmt.Errorf("not a ConversionReview: %w", err)
 	}
 	return r, nil
-}
-
-// inside is the request of a review.
-func inside(body []byte) (request []byte, err error) {
-	err = fields(body, func(name, value []byte) error {
-		if string(name) == "request" {
-			request = value
-		}
-		return nil
-	})
-	if err == nil && request == nil {
-		err = errors.New("there is no request")
-	}
-	return request, err
 }
 
 // convert answers a conversion review.

@@ -28,9 +28,8 @@ func (s *scan) space() byte {
 	return 0
 }
 
-// fields calls a function for each field of an object, with the text of its value.
-func fields(text []byte, each func(name, value []byte) error) error {
-	s := scan{text: text}
+// fields reads an object: for each field a function is called, which reads its value.
+func (s *scan) fields(value func(name []byte) error) error {
 	if s.space() != '{' {
 		return errEnvelope
 	}
@@ -43,32 +42,56 @@ func fields(text []byte, each func(name, value []byte) error) error {
 			return errEnvelope
 		}
 		s.at++
-		value, err := s.value()
-		if err != nil {
-			return err
-		}
-		return each(name[1:len(name)-1], value)
+		return value(name[1 : len(name)-1])
 	})
 }
 
-// items calls a function for the text of each item of a list.
-func items(text []byte, each func(value []byte) error) error {
-	s := scan{text: text}
-	if s.space() != '[' {
-		return errEnvelope
+// items reads a list, or null for an empty one: for each item a function is called, which reads it.
+func (s *scan) items(value func() error) error {
+	switch s.space() {
+	case '[':
+		return s.list(']', value)
+	case 'n':
+		return s.skip()
 	}
-	return s.list(']', func() error {
-		value, err := s.value()
-		if err != nil {
-			return err
+	return errEnvelope
+}
+
+// skip steps over a value.
+func (s *scan) skip() error {
+	_, err := s.value()
+	return err
+}
+
+// into reads a text; null is an empty one.
+func (s *scan) into(text *string) error {
+	value, err := s.value()
+	if err != nil {
+		return err
+	}
+	return json.Unmarshal(value, text)
+}
+
+// request reads a review down to the fields of its request.
+func request(body []byte, value func(s *scan, name []byte) error) error {
+	s, found := scan{text: body}, false
+	err := s.fields(func(name []byte) error {
+		if string(name) != "request" || s.space() != '{' {
+			return s.skip()
 		}
-		return each(value)
+		found = true
+		return s.fields(func(name []byte) error { return value(&s, name) })
 	})
+	if err == nil && !found {
+		err = errors.New("there is no request")
+	}
+	return err
 }
 
 // list steps over a bracket, and reads up to its end.
 func (s *scan) list(end byte, one func() error) error {
 	if s.at++; s.space() == end {
+		s.at++
 		return nil
 	}
 	for {
@@ -79,6 +102,7 @@ func (s *scan) list(end byte, one func() error) error {
 		case ',':
 			s.at++
 		case end:
+			s.at++
 			return nil
 		default:
 			return errEnvelope
@@ -139,49 +163,44 @@ func (s *scan) quoted() bool {
 	}
 }
 
-// str is the text that a value says; empty for null and where there is none.
-func str(value []byte) (s string, err error) {
-	if len(value) > 0 {
-		err = json.Unmarshal(value, &s)
-	}
-	return s, err
-}
-
 // slim is an object without what nobody here looks at and most of its text is made of: its status, which comes back beside it, and the
 // managedFields, which an API server keeps to itself whatever a conversion answers. A text that is no object comes back as it is.
 func slim(raw []byte) (rest, status []byte) {
 	rest = make([]byte, 0, len(raw))
-	err := fields(raw, func(name, value []byte) error {
-		switch string(name) {
-		case "status":
-			status = value
-			return nil
-		case "metadata":
+	s := scan{text: raw}
+	err := s.fields(func(name []byte) (err error) {
+		if string(name) == "metadata" && s.space() == '{' {
 			rest = appendField(rest, name, nil)
-			meta := len(rest)
-			err := fields(value, func(name, value []byte) error {
-				if string(name) != "managedFields" {
-					rest = appendField(rest, name, value)
-				}
-				return nil
-			})
-			if err != nil {
-				rest = append(rest[:meta], value...) // null, or no object at all
-				return nil
-			}
-			if len(rest) == meta {
-				rest = append(rest, '{')
-			}
-			rest = append(rest, '}')
-			return nil
+			return s.slimMetadata(&rest)
 		}
-		rest = appendField(rest, name, value)
-		return nil
+		value, err := s.value()
+		if string(name) == "status" {
+			status = value
+		} else {
+			rest = appendField(rest, name, value)
+		}
+		return err
 	})
 	if err != nil || len(rest) == 0 {
 		return raw, nil
 	}
 	return append(rest, '}'), status
+}
+
+func (s *scan) slimMetadata(rest *[]byte) error {
+	before := len(*rest)
+	err := s.fields(func(name []byte) error {
+		value, err := s.value()
+		if string(name) != "managedFields" {
+			*rest = appendField(*rest, name, value)
+		}
+		return err
+	})
+	if len(*rest) == before {
+		*rest = append(*rest, '{')
+	}
+	*rest = append(*rest, '}')
+	return err
 }
 
 // appendField adds a field to an object, which it begins where nothing or another field's name stands before.

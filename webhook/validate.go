@@ -24,25 +24,23 @@ type admissionRequest struct {
 }
 
 func readAdmission(body []byte) (*admissionRequest, error) {
-	request, err := inside(body)
-	if err != nil {
-		return nil, fmt.Errorf("not an AdmissionReview: %w", err)
-	}
 	r := &admissionRequest{}
-	err = fields(request, func(name, value []byte) (err error) {
+	err := request(body, func(s *scan, name []byte) (err error) {
 		switch string(name) {
 		case "uid":
-			r.uid, err = str(value)
+			return s.into(&r.uid)
 		case "operation":
-			r.operation, err = str(value)
+			return s.into(&r.operation)
 		case "namespace":
-			r.namespace, err = str(value)
+			return s.into(&r.namespace)
 		case "object":
-			r.object = value
+			r.object, err = s.value()
+			return err
 		case "oldObject":
-			r.old = value
+			r.old, err = s.value()
+			return err
 		}
-		return err
+		return s.skip()
 	})
 	if err != nil {
 		return nil, fmt.Errorf("not an AdmissionReview: %w", err)
