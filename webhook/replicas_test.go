@@ -115,6 +115,34 @@ func TestReplicasAgree(t *testing.T) {
 	}
 }
 
+// TestSecretOfOthersStays gives a replica the name of a Secret that holds another's certificate.
+func TestSecretOfOthersStays(t *testing.T) {
+	c := shared.Cluster(t)
+	ns := c.Namespace(t)
+	c.Apply(t, "{apiVersion: v1, kind: Secret, metadata: {name: kept, namespace: "+ns+"}, data: {tls.crt: eA==, tls.key: eA==}}")
+	secrets := c.Dynamic.Resource(secretResource).Namespace(ns)
+	before, err := secrets.Get(t.Context(), "kept", metav1.GetOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var logged safeBuffer
+	r := certs.Manage(c.Dynamic, certs.Options{Namespace: ns, Service: "hook", Secret: "kept", Logger: slog.New(slog.NewTextHandler(&logged, nil))})
+	go r.Run(t.Context())
+	kubetest.Eventually(t, func() error {
+		if !strings.Contains(logged.String(), "someone else's") {
+			return errors.New("it is not said: " + logged.String())
+		}
+		return nil
+	})
+	after, err := secrets.Get(t.Context(), "kept", metav1.GetOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if after.GetResourceVersion() != before.GetResourceVersion() || r.Ready() == nil {
+		t.Errorf("it was written, or is in use: %v", after.Object)
+	}
+}
+
 // agreed waits until all replicas serve what the Secret says, and returns its bundle.
 func agreed(t *testing.T, secrets dynamic.ResourceInterface, replicas []*certs.Managed) (bundle []byte) {
 	t.Helper()
