@@ -66,7 +66,7 @@ func (c *cluster) end() error {
 }
 
 // source reads the cluster, and the addresses of its pods as they are on this machine.
-func (c *cluster) source(ctx context.Context) (*local, error) {
+func (c *cluster) source(ctx context.Context, log *slog.Logger) (*local, error) {
 	cfg, _, err := kube.Access{Kubeconfig: c.kubeconfig()}.Load()
 	if err != nil {
 		return nil, err
@@ -75,10 +75,10 @@ func (c *cluster) source(ctx context.Context) (*local, error) {
 	if err != nil {
 		return nil, err
 	}
-	src := source.New(k, source.Options{})
+	src := source.New(k, source.Options{Logger: log})
 	go func() {
-		if err := k.Watch(ctx, slog.Default(), src.Serve); err != nil && ctx.Err() == nil {
-			slog.Error("the cluster does not say what it serves", "error", err)
+		if err := k.Watch(ctx, log, src.Serve); err != nil && ctx.Err() == nil {
+			log.Error("the cluster does not say what it serves", "error", err)
 		}
 	}()
 	return &local{src}, nil
@@ -95,9 +95,9 @@ func (c *cluster) hints() []string {
 }
 
 // install puts SMI's kinds and an example folder into the cluster, and waits until all that it describes is there.
-func (c *cluster) install(ctx context.Context, files fs.FS, folder string) error {
+func (c *cluster) install(ctx context.Context, w *answerer, files fs.FS, folder string) error {
 	c.say("the shop comes up")
-	kinds, err := definitions()
+	kinds, err := definitions(w)
 	if err != nil {
 		return err
 	}
