@@ -3,7 +3,7 @@ GO      ?= go
 BIN     := bin/anymesh
 VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 
-.PHONY: build demo demo-k8s check test lint generate oracle bench fuzz clean
+.PHONY: build demo demo-k8s cluster check test lint generate oracle bench fuzz clean
 
 build: ## the one binary
 	@$(GO) build -trimpath -ldflags "-X main.version=$(VERSION)" -o $(BIN) ./cmd/anymesh
@@ -15,16 +15,20 @@ demo-k8s: ## the same shop in a Kubernetes of its own; kubectl edits it. The fir
 	@$(GO) build -o bin/demo-k8s ./demo/kubernetes
 	@bin/demo-k8s
 
+cluster: ## the Kubernetes of the tests and of demo-k8s, where it is not built yet
+	@$(GO) run ./test/kubetest/build >/dev/null
+
 check: lint test oracle ## all that CI asks
 
 lint:
 	@test -z "$$(gofmt -l $$(git ls-files '*.go'))" || { gofmt -l $$(git ls-files '*.go'); echo "gofmt: run gofmt -w on these"; exit 1; }
 	@$(GO) vet ./...
 	@$(GO) tool staticcheck ./...
+	@cd test/cluster && $(GO) vet ./...
 	@$(GO) run ./cmd/anymesh docs --check docs
 	@$(GO) run ./cmd/anymesh crds --check deploy/crds
 
-test:
+test: cluster
 	@$(GO) test -race -timeout 20m ./...
 
 oracle: ## Istio's own control plane judges what we write for it
