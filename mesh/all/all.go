@@ -6,6 +6,7 @@ package all
 
 import (
 	"github.com/anymesh/anymesh/mesh"
+	"github.com/anymesh/anymesh/mesh/appmesh"
 	"github.com/anymesh/anymesh/mesh/builtin"
 	"github.com/anymesh/anymesh/mesh/istio"
 	"github.com/anymesh/anymesh/mesh/linkerd"
@@ -14,6 +15,7 @@ import (
 // Meshes lists every mesh by its newest driver, by name.
 func Meshes() []*mesh.Driver {
 	return []*mesh.Driver{
+		appmesh.Driver,
 		builtin.Driver,
 		istio.Driver,
 		linkerd.Driver,
