@@ -133,7 +133,7 @@ func TestMisuse(t *testing.T) {
 		{"check -o xml -f -", "-o xml: the formats are table, json, yaml"},
 		{"check --access-default=open -f " + shop, "targeted, deny or allow"},
 		{"check --mesh istoi -f " + shop, "Did you mean istio?"},
-		{"translate --to linkerd9 -f " + shop, `no mesh "linkerd9"; there are builtin, istio`},
+		{"translate --to linkerd9 -f " + shop, `no mesh "linkerd9"; there are ` + strings.Join(names(), ", ")},
 		{"translate -f " + shop, "translate needs --to MESH"},
 		{"translate --to istio -o table -f " + shop, "the formats are yaml, json"},
 		{"translate --to istio --report /nowhere/x -f " + shop, "write the report: open /nowhere/x"},

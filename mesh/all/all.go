@@ -10,6 +10,7 @@ import (
 	"github.com/anymesh/anymesh/mesh/builtin"
 	"github.com/anymesh/anymesh/mesh/istio"
 	"github.com/anymesh/anymesh/mesh/linkerd"
+	"github.com/anymesh/anymesh/mesh/osm"
 )
 
 // Meshes lists every mesh by its newest driver, by name.
@@ -19,6 +20,7 @@ func Meshes() []*mesh.Driver {
 		builtin.Driver,
 		istio.Driver,
 		linkerd.Driver,
+		osm.Driver,
 	}
 }
 

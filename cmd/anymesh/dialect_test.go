@@ -1,0 +1,96 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// bookstore is what a user of OSM has: SMI as OSM reads it, what OSM adds to it, and the workloads.
+const bookstore = `apiVersion: v1
+kind: Service
+metadata: {name: bookstore, namespace: shop}
+spec: {selector: {app: bookstore}, ports: [{name: http, port: 80, targetPort: 8080}]}
+---
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: bookstore, namespace: shop}
+spec:
+  selector: {matchLabels: {app: bookstore}}
+  template:
+    metadata: {labels: {app: bookstore}}
+    spec: {serviceAccountName: bookstore, containers: [{name: app, image: x}]}
+---
+apiVersion: specs.smi-spec.io/v1alpha4
+kind: HTTPRouteGroup
+metadata: {name: routes, namespace: shop}
+spec: {matches: [{name: books, pathRegex: /books, methods: [GET]}]}
+---
+apiVersion: access.smi-spec.io/v1alpha3
+kind: TrafficTarget
+metadata: {name: buyer, namespace: shop}
+spec:
+  destination: {kind: ServiceAccount, name: bookstore, namespace: shop}
+  sources: [{kind: ServiceAccount, name: buyer, namespace: shop}]
+  rules: [{kind: HTTPRouteGroup, name: routes, matches: [books]}]
+---
+apiVersion: access.smi-spec.io/v1alpha3
+kind: TrafficTarget
+metadata: {name: all, namespace: shop}
+spec:
+  destination: {kind: ServiceAccount, name: bookstore, namespace: shop}
+  sources: [{kind: ServiceAccount, name: thief, namespace: shop}]
+  rules: [{kind: HTTPRouteGroup, name: routes}]
+---
+apiVersion: split.smi-spec.io/v1alpha4
+kind: TrafficSplit
+metadata: {name: later, namespace: shop}
+spec: {service: bookstore, backends: [{service: bookstore, weight: 1}]}
+---
+apiVersion: policy.openservicemesh.io/v1alpha1
+kind: Retry
+metadata: {name: retry, namespace: shop}
+spec: {}
+---
+apiVersion: config.openservicemesh.io/v1alpha2
+kind: MeshConfig
+metadata: {name: osm-mesh-config, namespace: osm-system}
+spec: {traffic: {enablePermissiveTrafficPolicyMode: false}}
+`
+
+// TestImportDialect holds that a mesh which reads SMI itself is read by its own meaning: its objects of SMI are native to it.
+func TestImportDialect(t *testing.T) {
+	keep := filepath.Join(t.TempDir(), "keep.yaml")
+	r := anymesh(t, bookstore, "import", "--from", "osm", "--keep", keep, "-f", "-").wants(t, exitUnsupported)
+	same(t, kinds(t, r.out), []string{"HTTPRouteGroup shop/routes", "TrafficTarget shop/buyer", "TrafficTarget shop/all"})
+	has(t, r.out, "anymesh.dev/path-regex: full\n")
+	has(t, r.errs, "notice AM0701 [osm] <stdin>:34:11 spec.rules[0].matches\n", "approximate AM0701 [osm] accessDefault\n", "Run what is imported with --access-default deny.", "the mesh reads split.smi-spec.io/v1alpha2 alone",
+		"Open Service Mesh: 4 of 6 objects understood whole; SMI: 3 objects\n")
+	same(t, kinds(t, load(t, keep)), []string{"TrafficSplit shop/later", "Retry shop/retry"})
+
+	workloads, _, _ := strings.Cut(bookstore, "---\napiVersion: specs")
+	for _, c := range []struct {
+		from, path string
+		code       int
+	}{{"shop/buyer", "/books", exitOK}, {"shop/buyer", "/books/1", exitDenied}, {"shop/thief", "/books", exitDenied}} {
+		anymesh(t, r.out+"---\n"+workloads, "why", "--from", c.from, "--to", "shop/bookstore", "--access-default", "deny", "GET", c.path, "-f", "-").wants(t, c.code)
+	}
+	// SMI as its page means it is not touched by another mesh's import.
+	none := anymesh(t, bookstore, "import", "--from", "istio", "-f", "-").wants(t, exitOK)
+	has(t, none.errs, "the input holds no object of its APIs")
+	// What is wrong with the text of an object is told, once.
+	broken := anymesh(t, strings.Replace(bookstore, "pathRegex: /books", "pathRegex: '('", 1), "import", "--from", "osm", "-f", "-").wants(t, exitInvalid)
+	if strings.Count(broken.errs, "AM0204") != 1 {
+		t.Errorf("%s", broken.errs)
+	}
+}
+
+// TestDiffDialect holds that a folder of SMI is taken for a mesh's only where we wrote it.
+func TestDiffDialect(t *testing.T) {
+	there := filepath.Dir(save(t, "osm.yaml", anymesh(t, bookstore, "translate", "--to", "osm", "-f", "-").out))
+	anymesh(t, bookstore, "diff", "--against", there, "-f", "-").wants(t, exitOK)
+	there = filepath.Dir(save(t, "osm.yaml", bookstore))
+	has(t, anymesh(t, bookstore, "diff", "--against", there, "-f", "-").wants(t, exitFailure).errs, "no object of a mesh")
+}
