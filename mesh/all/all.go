@@ -11,6 +11,7 @@ import (
 	"github.com/anymesh/anymesh/mesh/istio"
 	"github.com/anymesh/anymesh/mesh/linkerd"
 	"github.com/anymesh/anymesh/mesh/osm"
+	"github.com/anymesh/anymesh/mesh/traefik"
 )
 
 // Meshes lists every mesh by its newest driver, by name.
@@ -21,6 +22,7 @@ func Meshes() []*mesh.Driver {
 		istio.Driver,
 		linkerd.Driver,
 		osm.Driver,
+		traefik.Driver,
 	}
 }
 

@@ -23,7 +23,7 @@ const (
 // routes says what happens to the requests of one root: a VirtualService for its host, and a VirtualRouter with a listener for each port.
 // A router refuses what no route takes, so that each port has a last one, to the root's own endpoints.
 func routes(r *model.Route, o *mesh.Output) {
-	w := routeWriter{r: r, o: o, said: map[*model.Split]bool{}, nodes: map[model.Name][]portMapping{}}
+	w := routeWriter{r: r, o: o, said: map[*model.Split]bool{}, carried: map[model.Intent]bool{}, nodes: map[model.Name][]portMapping{}}
 	for i := range r.Ports {
 		if p := &r.Ports[i]; p.Number != 0 && p.Protocol != model.UDP {
 			w.port(p)
@@ -54,10 +54,13 @@ func listeners(ports []portMapping) (out []nodeListener) {
 }
 
 type routeWriter struct {
-	r     *model.Route
-	o     *mesh.Output
-	spec  virtualRouter
-	said  map[*model.Split]bool // on some port
+	r    *model.Route
+	o    *mesh.Output
+	spec virtualRouter
+	said map[*model.Split]bool // on some port
+
+	carried map[model.Intent]bool // wishes of route groups that some split carries
+
 	nodes map[model.Name][]portMapping
 	order []model.Name // of nodes
 }
@@ -110,6 +113,10 @@ func (w *routeWriter) arm(a *model.Arm, p *model.RoutePort, on portMapping) bool
 		list, why := lower(m)
 		if why != "" {
 			w.o.SayAll(m.Intents, model.Unsupported, why+": the match is left out, and its requests go where unmatched ones go", "")
+			continue
+		}
+		for in := range m.Intents {
+			w.carried[in] = true
 		}
 		all = append(all, list...)
 	}
@@ -276,8 +283,12 @@ func (w *routeWriter) leave() {
 		if len(s.Backends) > mostTargets {
 			why = fmt.Sprintf("nothing was written for this split: App Mesh shares among %d backends, and not among %d", mostTargets, len(s.Backends))
 		}
+		groups := map[model.Ref]bool{s.Ref(): true}
+		for _, g := range s.Groups {
+			groups[model.Ref{Kind: model.KindGroup, Name: model.Name{Namespace: s.Name.Namespace, Name: g}}] = true
+		}
 		for in := range w.r.Intents {
-			if in.Object == s.Ref() && in.Feature != model.SplitMatch && w.o.Claim(in.Feature).Level != model.Unsupported {
+			if groups[in.Object] && !w.carried[in] && w.o.Claim(in.Feature).Level != model.Unsupported {
 				w.o.Say(in, model.Unsupported, why, "")
 			}
 		}
