@@ -87,6 +87,52 @@ func TestImportDialect(t *testing.T) {
 	}
 }
 
+// TestImportEach holds that the same SMI is read by each mesh's own meaning.
+func TestImportEach(t *testing.T) {
+	const native = `apiVersion: v1
+kind: Service
+metadata: {name: catalog, namespace: shop}
+spec: {selector: {app: catalog}, ports: [{name: http, port: 80, targetPort: 8080}]}
+---
+apiVersion: v1
+kind: Pod
+metadata: {name: catalog, namespace: shop, labels: {app: catalog}}
+spec: {serviceAccountName: catalog, containers: [{name: app, image: x}]}
+---
+apiVersion: specs.smi-spec.io/v1alpha3
+kind: HTTPRouteGroup
+metadata: {name: g, namespace: shop}
+spec: {matches: [{name: m, pathRegex: "/a|/b", headers: [{x-user: beta}]}]}
+---
+apiVersion: access.smi-spec.io/v1alpha2
+kind: TrafficTarget
+metadata: {name: t, namespace: shop}
+spec:
+  destination: {kind: ServiceAccount, name: catalog, namespace: shop, port: 8080}
+  sources: [{kind: ServiceAccount, name: web, namespace: shop}]
+  rules: [{kind: HTTPRouteGroup, name: g}]
+---
+apiVersion: specs.smi.nginx.com/v1alpha2
+kind: RateLimit
+metadata: {name: r, namespace: shop}
+spec: {}
+`
+	workloads, _, _ := strings.Cut(native, "---\napiVersion: specs")
+	for _, c := range []struct {
+		from, path, value string
+		code              int
+	}{
+		{"traefik", "/a", "xbetax", exitOK}, {"traefik", "/b", "xbetax", exitDenied}, {"traefik", "//b", "beta", exitOK},
+		{"nginx", "/a", "xbetax", exitOK}, {"nginx", "/b", "beta", exitOK}, {"nginx", "//b", "beta", exitDenied},
+	} {
+		r := anymesh(t, native, "import", "--from", c.from, "-f", "-")
+		if want := map[string]int{"traefik": exitOK, "nginx": exitUnsupported}[c.from]; r.code != want {
+			t.Fatalf("%s: exit %d\n%s", c.from, r.code, r.errs)
+		}
+		anymesh(t, r.out+"---\n"+workloads, "why", "--from", "shop/web", "--to", "shop/catalog", "--header", "x-user: "+c.value, "GET", c.path, "-f", "-").wants(t, c.code)
+	}
+}
+
 // TestDiffDialect holds that a folder of SMI is taken for a mesh's only where we wrote it.
 func TestDiffDialect(t *testing.T) {
 	there := filepath.Dir(save(t, "osm.yaml", anymesh(t, bookstore, "translate", "--to", "osm", "-f", "-").out))

@@ -68,7 +68,7 @@ func pages() map[string]string {
 	return map[string]string{
 		"codes.md": generated + codes.Markdown(),
 		"matrix.md": generated + "# What each mesh can say\n\nExact: the mesh does what SMI means. Approximate: the note says how near. Unsupported: nothing is written for it, " +
-			"and what it would have allowed stays refused. Every entry is proved by the driver's tests.\n\n" + matrix.Markdown(all.Drivers()),
+			"and what it would have allowed stays refused. Every entry is proved by the driver's tests.\n\n" + matrix.Markdown(writers()),
 		"cli.md": generated + cliMarkdown(root()),
 	}
 }

@@ -144,6 +144,8 @@ func TestMisuse(t *testing.T) {
 		{"diff --to istio -f " + shop, "diff needs --against DIR"},
 		{"diff --to istio --against nope -f " + shop, "--against nope: no such file"},
 		{"matrix consul9", "there is no mesh"},
+		{"matrix nginx", "read alone"},
+		{"translate --to nginx -f " + shop, "anymesh import --from nginx"},
 		{"explain AM9999", "'anymesh explain' lists them"},
 		{"explain AM0101 AM0102", "explain takes one code"},
 		{"version now", "version takes no arguments"},

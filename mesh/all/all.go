@@ -10,6 +10,7 @@ import (
 	"github.com/anymesh/anymesh/mesh/builtin"
 	"github.com/anymesh/anymesh/mesh/istio"
 	"github.com/anymesh/anymesh/mesh/linkerd"
+	"github.com/anymesh/anymesh/mesh/nginx"
 	"github.com/anymesh/anymesh/mesh/osm"
 	"github.com/anymesh/anymesh/mesh/traefik"
 )
@@ -21,6 +22,7 @@ func Meshes() []*mesh.Driver {
 		builtin.Driver,
 		istio.Driver,
 		linkerd.Driver,
+		nginx.Driver,
 		osm.Driver,
 		traefik.Driver,
 	}

@@ -4,7 +4,6 @@ package traefik
 
 import (
 	"fmt"
-	"regexp/syntax"
 	"slices"
 	"strings"
 
@@ -94,7 +93,7 @@ func (r *reader) group(o *object.Object, f *model.RouteGroup) {
 				m.Never = true
 				r.leave(model.Notice, o, at+".headers", "Traefik does not look for the host among the headers: no request matched")
 			}
-			m.Headers[k].Value = anywhere(m.Headers[k].Value)
+			m.Headers[k].Value = dialect.Anywhere(m.Headers[k].Value)
 		}
 		out.Matches = append(out.Matches, m)
 	}
@@ -109,29 +108,6 @@ func behind(path string) string {
 		return "/(?:" + rest + ")"
 	}
 	return "/" + rest
-}
-
-// anywhere is the expression of a whole value for one that was looked for anywhere in it.
-func anywhere(value string) string {
-	inner, begins := strings.CutPrefix(value, "^")
-	inner, ends := strings.CutSuffix(inner, "$")
-	if rest, ok := strings.CutPrefix(inner, "(?:"); ok && begins && ends { // as we write it
-		if rest, ok = strings.CutSuffix(rest, ")"); ok {
-			if _, err := syntax.Parse(rest, syntax.Perl); err == nil {
-				return rest
-			}
-		}
-	}
-	if strings.Contains(inner, "|") || strings.HasSuffix(inner, `\`) { // which ends no text
-		return ".*(?:" + value + ").*"
-	}
-	if !begins && !strings.HasPrefix(inner, ".*") {
-		inner = ".*" + inner
-	}
-	if !ends && !strings.HasSuffix(inner, ".*") {
-		inner += ".*"
-	}
-	return inner
 }
 
 // spoken are the matches of a group that say something. Those without conditions say nothing beside others.
