@@ -64,7 +64,7 @@ var Driver = &mesh.Driver{
 		model.AccessPort:      mesh.Yes(),
 		model.AccessStream:    mesh.Yes(),
 		model.AccessDatagram:  mesh.No(noUDP + ", and nothing of it can be closed: use a NetworkPolicy"),
-		model.AccessPath:      mesh.Where("an expression that takes every path; any other is left out and stays refused"),
+		model.AccessPath:      mesh.Nearly("only an expression that takes every path; any other is left out and stays refused"),
 		model.AccessMethod:    mesh.No(noRule),
 		model.AccessHeader:    mesh.No(noRule),
 		model.AccessAuthority: mesh.No(noRule),
