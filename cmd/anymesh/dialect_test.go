@@ -133,6 +133,36 @@ spec: {}
 	}
 }
 
+// TestOwnDialect holds that SMI which we wrote for a mesh is not taken for a wish again: it has that mesh's meaning, and would mean more.
+func TestOwnDialect(t *testing.T) {
+	const wish = `apiVersion: specs.smi-spec.io/v1alpha4
+kind: HTTPRouteGroup
+metadata: {name: g, namespace: shop}
+spec: {matches: [{name: m, pathRegex: /books$}]}
+---
+apiVersion: access.smi-spec.io/v1alpha4
+kind: TrafficTarget
+metadata: {name: t, namespace: shop}
+spec:
+  destination: {kind: ServiceAccount, name: bookstore}
+  sources: [{kind: ServiceAccount, name: buyer}]
+  rules: [{kind: HTTPRouteGroup, name: g}]
+`
+	workloads, _, _ := strings.Cut(bookstore, "---\napiVersion: specs")
+	for _, to := range []string{"osm", "traefik"} {
+		written := anymesh(t, wish+"---\n"+workloads, "translate", "--to", to, "-f", "-").out
+		both := wish + "---\n" + workloads + "---\n" + written
+		has(t, written, "app.kubernetes.io/managed-by: anymesh\n", "kind: TrafficTarget\n")
+		if again := anymesh(t, both, "translate", "--to", to, "-f", "-"); again.out != written {
+			t.Errorf("%s: what was written is read again:\n%s", to, again.out)
+		}
+		back := anymesh(t, workloads+"---\n"+written, "import", "--from", to, "-f", "-").wants(t, exitOK)
+		for path, code := range map[string]int{"/books": exitOK, "/books/1": exitDenied} {
+			anymesh(t, back.out+"---\n"+workloads, "why", "--from", "shop/buyer", "--to", "shop/bookstore", "GET", path, "-f", "-").wants(t, code)
+		}
+	}
+}
+
 // TestDiffDialect holds that a folder of SMI is taken for a mesh's only where we wrote it.
 func TestDiffDialect(t *testing.T) {
 	there := filepath.Dir(save(t, "osm.yaml", anymesh(t, bookstore, "translate", "--to", "osm", "-f", "-").out))

@@ -16,7 +16,6 @@ import (
 	"github.com/anymesh/anymesh/cmd/anymesh/matrix"
 	"github.com/anymesh/anymesh/codes"
 	"github.com/anymesh/anymesh/deploy"
-	"github.com/anymesh/anymesh/mesh/all"
 )
 
 // docsCommand writes the pages that are made from the code, and checks that they are fresh.

@@ -81,6 +81,9 @@ func native(d *mesh.Driver, got *file.Input, events []store.Event) (*mesh.Input,
 	in := &mesh.Input{Objects: slices.Clone(got.Native), Mesh: d.Name}
 	taken := map[model.Ref]bool{}
 	for _, o := range got.Objects {
+		if slices.Contains(in.Objects, o) {
+			continue // ours
+		}
 		ref := model.Ref{Kind: model.Kind(o.Kind), Name: model.Name{Namespace: o.Namespace, Name: o.Name}}
 		if theirs(o) && !taken[ref] {
 			taken[ref] = true
