@@ -4,6 +4,9 @@ package appmesh
 
 import (
 	"fmt"
+	"maps"
+	"math/rand/v2"
+	"slices"
 	"strings"
 	"testing"
 
@@ -143,5 +146,61 @@ func TestWeights(t *testing.T) {
 		if fmt.Sprint(got) != fmt.Sprint(c.want) || exact != c.exact {
 			t.Errorf("%v: %v %v", c.in, got, exact)
 		}
+	}
+}
+
+// TestMeaning holds that callers who present their certificates are admitted as was permitted, wherever nothing is said beyond the claims.
+func TestMeaning(t *testing.T) {
+	r := rand.New(rand.NewPCG(1, 9))
+	admitted, refused := 0, 0
+	for _, w := range meshtest.Worlds(meshtest.Cases(t)) {
+		s := w.Store
+		var objs []mesh.Object
+		outs := map[model.Identity]*mesh.Output{}
+		for _, u := range slices.Compact(slices.SortedFunc(s.Units, store.Unit.Compare)) {
+			if u.Kind == store.UnitAccess {
+				id := model.Identity{Namespace: u.Name.Namespace, ServiceAccount: u.Name.Name}
+				a, _ := model.JoinAccess(s, id)
+				outs[id] = Driver.Accesses(a)
+				objs = append(objs, outs[id].Objects...)
+			}
+		}
+		blind := false // labels that find others close those too: it is said where it was caused
+		for _, o := range outs {
+			blind = blind || slices.ContainsFunc(o.Findings, func(f model.Finding) bool { return f.Code == model.CodeSelector })
+		}
+		var j judge
+		for _, id := range slices.SortedFunc(maps.Keys(outs), model.Identity.Compare) {
+			o := outs[id]
+			said := slices.ContainsFunc(o.Findings, func(f model.Finding) bool {
+				return f.Message != Driver.Claim(f.Feature).Note || f.Level == model.Unsupported
+			})
+			if said || blind {
+				continue
+			}
+			a, _ := model.JoinAccess(s, id)
+			for _, m := range a.Workloads {
+				for _, p := range m.Listens {
+					for _, from := range []string{"web", "catalog", "jobs", "intruder"} {
+						q := &model.Request{Service: name("x"), Method: one(r, "GET", "POST"), Path: one(r, "/", "/api"), From: model.Identity{Namespace: "shop", ServiceAccount: from}}
+						if !p.Protocol.CarriesHTTP() {
+							q.Layer = model.LayerStream
+						}
+						want, _, why := a.Admit(m.Workload, p.Number, q, "")
+						if got := j.admit(objs, s, m.Workload, p.Number, q); got != want {
+							t.Fatalf("%s: %s port %d admits %+v: %v (%s)", w.Name, m.Ref(), p.Number, q, got, why)
+						}
+						if want {
+							admitted++
+						} else {
+							refused++
+						}
+					}
+				}
+			}
+		}
+	}
+	if admitted < 500 || refused < 500 {
+		t.Errorf("the test tests too little: %d %d", admitted, refused)
 	}
 }

@@ -253,7 +253,11 @@ func (i *routeReader) shares(at string, targets []target, p *model.ServicePort) 
 		}
 		out = append(out, b)
 	}
-	return out, len(out) > 0
+	if !slices.ContainsFunc(out, func(b model.Backend) bool { return b.Weight > 0 }) {
+		i.leave(i.o, at+".action.weightedTargets", "no target has a weight: App Mesh refuses these requests, and the route is left out")
+		return nil, false
+	}
+	return out, true
 }
 
 // share is the Service behind a node; false where there is none beside the root.

@@ -34,8 +34,8 @@ func (i *routeReader) say(all []arm) {
 func merge(a, b []arm) []arm {
 	out, at := slices.Clone(a), 0
 	for _, y := range b {
-		k := slices.IndexFunc(out, func(x arm) bool { return slices.EqualFunc(x.matches, y.matches, samePath) })
-		if k < 0 {
+		k := at + slices.IndexFunc(out[at:], func(x arm) bool { return slices.EqualFunc(x.matches, y.matches, samePath) })
+		if k < at {
 			out, at = slices.Insert(out, at, y), at+1
 			continue
 		}

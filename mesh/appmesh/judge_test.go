@@ -243,10 +243,13 @@ func (j *judge) targets(w model.World, ns string, a *judgedAction) (map[string]f
 	}
 	for _, t := range a.WeightedTargets {
 		n := find(j.nodes, ns, t.VirtualNodeRef)
-		if n == nil || n.ServiceDiscovery == nil || n.PodSelector != nil {
-			return nil, fmt.Errorf("%s is no node of a Service", t.VirtualNodeRef.Name)
+		if n == nil || n.ServiceDiscovery == nil {
+			return nil, fmt.Errorf("%s is not found by DNS", t.VirtualNodeRef.Name)
 		}
 		on := false
+		if t.Port == 0 && len(n.Listeners) == 1 {
+			t.Port = n.Listeners[0].PortMapping.Port
+		}
 		for _, l := range n.Listeners {
 			on = on || l.PortMapping.Port == t.Port
 		}
