@@ -26,6 +26,7 @@ func importAll(in *mesh.Input) {
 	for _, s := range r.sorted {
 		r.route(s)
 	}
+	r.enter()
 	r.permissions()
 }
 
@@ -40,7 +41,9 @@ type reader struct {
 	groups   map[model.Name]*backendGroup
 	sorted   []*service // in the order of the input
 	order    []*node    // likewise
-	free     bool       // the mesh lets clients call what they like
+	gateways []*node    // that call from outside
+	routes   []*object.Object
+	free     bool // the mesh lets clients call what they like
 }
 
 type node struct {
@@ -101,7 +104,13 @@ func (r *reader) object(o *object.Object) {
 	case kindMesh:
 		r.mesh(o)
 	case "VirtualGateway", "GatewayRoute":
-		r.in.Leave(o, model.Unsupported, model.CodeNotUnderstood, "spec", "SMI does not speak of what comes into the mesh from outside", "Move it to a Gateway and an HTTPRoute of the Gateway API.")
+		r.in.Leave(o, model.Unsupported, model.CodeNotUnderstood, "spec", "SMI does not speak of what comes into the mesh from outside: the gateway's pods alone are admitted to what its routes lead to",
+			"Move it to a Gateway and an HTTPRoute of the Gateway API.")
+		if o.Kind == "GatewayRoute" {
+			r.routes = append(r.routes, o)
+		} else {
+			r.gateway(o)
+		}
 	default:
 		r.in.Leave(o, model.Unsupported, model.CodeNotUnderstood, "spec", "SMI has nothing that a "+o.Kind+" could become", "Keep it beside the SMI objects.")
 	}

@@ -14,7 +14,7 @@ import (
 // their backends are; at every other the backends of the clients decide.
 func (r *reader) permissions() {
 	callers := map[*node][]model.Subject{}
-	for _, from := range r.order {
+	for _, from := range slices.Concat(r.order, r.gateways) {
 		reached := r.reached(from)
 		if len(reached) == 0 {
 			continue

@@ -255,6 +255,11 @@ func TestImportAccess(t *testing.T) {
 		{"callers outside the cluster", serviceOf("db") + nodeOf("db", rawDB) + "---\napiVersion: appmesh.k8s.aws/v1beta2\nkind: VirtualNode\nmetadata: {name: ecs}\nspec: {" + callsDB + "}\n", nil, "", "spec.backends"},
 		{"backends that are not there", nodeOf("web", callsDB), nil, "", "spec.backends[0].virtualService.virtualServiceRef"},
 		{"labels by expression", serviceOf("db") + strings.Replace(nodeOf("db", rawDB), "podSelector: {", "podSelector: {matchExpressions: [{key: app, operator: Exists}], ", 1) + nodeOf("web", callsDB), nil, "", "spec.podSelector.matchExpressions spec.podSelector"},
+		{"a gateway calls what its routes lead to", serviceOf("db") + nodeOf("db", rawDB) + "---\napiVersion: appmesh.k8s.aws/v1beta2\nkind: VirtualGateway\nmetadata: {name: in}\nspec: {podSelector: {matchLabels: {app: web}}}\n" +
+			"---\napiVersion: appmesh.k8s.aws/v1beta2\nkind: GatewayRoute\nmetadata: {name: in}\nspec: {httpRoute: {match: {prefix: /}, action: {target: {virtualService: {virtualServiceRef: {name: db}}}}}}\n", nil,
+			"ports db [5432]\npermit db to ServiceAccount db from ServiceAccount shop/web by TCPRoute db", "spec spec"},
+		{"a route of another gateway", serviceOf("db") + nodeOf("db", rawDB) + "---\napiVersion: appmesh.k8s.aws/v1beta2\nkind: VirtualGateway\nmetadata: {name: in}\nspec: {podSelector: {matchLabels: {app: web}}}\n" +
+			"---\napiVersion: appmesh.k8s.aws/v1beta2\nkind: GatewayRoute\nmetadata: {name: in}\nspec: {virtualGatewayRef: {name: out}, httpRoute: {match: {prefix: /}, action: {target: {virtualService: {virtualServiceRef: {name: db}}}}}}\n", nil, "", "spec spec"},
 		{"clients held to their backends", "apiVersion: appmesh.k8s.aws/v1beta2\nkind: Mesh\nmetadata: {name: m}\nspec: {namespaceSelector: {matchLabels: {mesh: m}}}\n", nil, "access deny", ""},
 		{"clients that are free", "apiVersion: appmesh.k8s.aws/v1beta2\nkind: Mesh\nmetadata: {name: m}\nspec: {egressFilter: {type: ALLOW_ALL}, meshOwner: '1'}\n", nil, "", "spec.meshOwner spec.egressFilter.type"},
 		{"what is not SMI's", nodeOf("web", "listeners: [{portMapping: {port: 80, protocol: http}, healthCheck: {port: 80}, timeout: {}, outlierDetection: {}, connectionPool: {}, tls: {mode: STRICT, certificate: {acm: {certificateARN: x}}}}]\n  logging: {}\n  backendDefaults: {}") +
