@@ -17,12 +17,15 @@ import (
 // raw TCP and of requests are permitted apart. What its other objects say is reported; an IngressBackend becomes a permission where it
 // names its callers by certificate.
 func importAll(in *mesh.Input) {
-	r := reader{in: in, routes: map[model.Name]*model.PortRoute{}, used: map[model.Ref]bool{}}
+	r := reader{in: in, routes: map[model.Name]*model.PortRoute{}, groups: map[model.Name]*model.RouteGroup{}, used: map[model.Ref]bool{}}
 	said := versions.Read(in)
 	for _, s := range said {
 		if t, ok := s.Fact.(*model.PortRoute); ok {
 			r.routes[t.Name] = t // which of its ports carry what is said anew
 			continue
+		}
+		if g, ok := s.Fact.(*model.RouteGroup); ok {
+			r.groups[g.Name] = g
 		}
 		r.used[s.Fact.Ref()] = true
 	}
@@ -36,6 +39,7 @@ func importAll(in *mesh.Input) {
 			r.permission(s.Object, f)
 		}
 	}
+	r.overlaps()
 	for _, o := range in.Objects {
 		switch g, _, _ := strings.Cut(o.APIVersion, "/"); {
 		case g == configs && o.Kind == "MeshConfig":
@@ -52,7 +56,9 @@ func importAll(in *mesh.Input) {
 type reader struct {
 	in     *mesh.Input
 	routes map[model.Name]*model.PortRoute
+	groups map[model.Name]*model.RouteGroup
 	used   map[model.Ref]bool
+	taken  []taken
 }
 
 func (r *reader) leave(l model.Level, o *object.Object, path, message string) {
@@ -130,6 +136,7 @@ func (r *reader) permission(o *object.Object, f *model.Permission) {
 		return
 	}
 	t.say()
+	t.take()
 }
 
 // target is a TrafficTarget while it is read.
