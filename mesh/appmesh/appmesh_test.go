@@ -126,6 +126,21 @@ func TestManyBackends(t *testing.T) {
 	}
 }
 
+// TestHeadless holds that requests to a root whose name leads to pods are not said to arrive at a port where these do not listen.
+func TestHeadless(t *testing.T) {
+	for _, target := range []uint16{80, 8080} {
+		s := store.New()
+		root := &model.Service{Name: name("catalog"), Headless: true, Ports: []model.ServicePort{{Number: 80, Target: target, Protocol: model.HTTP}}}
+		for _, f := range append(shop(), root, &model.Split{Name: name("s"), Root: "catalog", Backends: []model.Backend{{Service: "catalog", Weight: 1}, {Service: "catalog-v1", Weight: 1}}}) {
+			s.Set(store.Event{Object: f.Ref(), Facts: []model.Fact{f}})
+		}
+		r, _ := model.JoinRoute(s, name("catalog"))
+		if out := Driver.Routes(r); len(out.Objects) == 0 || (len(out.Findings) > 0) != (target != 80) {
+			t.Errorf("target port %d: %+v", target, out.Findings)
+		}
+	}
+}
+
 func TestWeights(t *testing.T) {
 	for _, c := range []struct {
 		in, want []int64

@@ -92,10 +92,26 @@ func (w *routeWriter) port(p *model.RoutePort) {
 	w.spec.Listeners = append(w.spec.Listeners, routerListener{on})
 	for i := range p.Arms {
 		if a := &p.Arms[i]; w.arm(a, p, on) && a.Any {
+			w.headless(p)
 			return
 		}
 	}
 	w.add(on, httpMatch{}, []target{w.target(w.r.Name, p.Number, 1, on)}, "rest")
+	w.headless(p)
+}
+
+// headless says what becomes of requests to the root's own endpoints where its name leads straight to its pods: App Mesh calls these on the
+// Service's port.
+func (w *routeWriter) headless(p *model.RoutePort) {
+	if _, root := w.nodes[w.r.Name]; !root || !w.r.Service.Headless || p.Target == p.Number {
+		return
+	}
+	for in := range w.r.Intents {
+		if in.Feature == model.SplitMatch || in.Feature == model.SplitSelf {
+			w.o.Say(in, model.Approximate, fmt.Sprintf("%s has no cluster IP, and App Mesh calls its pods on port %d, where they do not listen: requests that go to the root itself fail", w.r.Name, p.Number),
+				"Give the Service a cluster IP, or its pods the port of the Service.")
+		}
+	}
 }
 
 // arm says one arm, where that can be.

@@ -50,7 +50,7 @@ func claim(d *mesh.Driver, c *Case, u store.Unit, before *mesh.Output, f model.F
 	switch same := objects(before) == objects(after); {
 	case same && f.Level < model.Unsupported && !rounded:
 		return fmt.Sprintf("case %s: %s says that %s of %s %s is %s, yet its output does not depend on it", c.Name, d.Name, f.Feature, f.Object, f.Path, f.Level)
-	case !same && f.Level == model.Unsupported && f.Feature != model.SplitMatch: // a split without its matches is another wish
+	case !same && f.Level == model.Unsupported:
 		return fmt.Sprintf("case %s: %s says that %s of %s %s is unsupported, yet its output depends on it", c.Name, d.Name, f.Feature, f.Object, f.Path)
 	}
 	return ""
