@@ -13,6 +13,7 @@ import (
 	"github.com/anymesh/anymesh/file"
 	"github.com/anymesh/anymesh/mesh"
 	"github.com/anymesh/anymesh/mesh/all"
+	"github.com/anymesh/anymesh/smi"
 )
 
 func diffCommand() *cobra.Command {
@@ -71,11 +72,15 @@ Exit codes: 0 nothing would change, 1 failure, 5 invalid input, 6 something woul
 	return c
 }
 
-// recognise tells the mesh by the objects of a folder.
+// recognise tells the mesh by the objects of a folder. Objects of SMI tell only where we wrote them, for a mesh that reads SMI itself: others
+// are somebody's wishes.
 func recognise(there map[mesh.Key]file.Existing) (string, error) {
 	found := ""
 	for _, d := range all.Drivers() {
-		for k := range there {
+		for k, e := range there {
+			if smi.Speaks(k.APIVersion, k.Kind) && !e.Ours {
+				continue
+			}
 			if !slices.ContainsFunc(d.Kinds, func(x mesh.Kind) bool { return x.APIVersion == k.APIVersion && x.Kind == k.Kind }) {
 				continue
 			}
