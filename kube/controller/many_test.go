@@ -14,6 +14,7 @@ import (
 
 	"github.com/anymesh/anymesh/kube/api"
 	"github.com/anymesh/anymesh/kube/controller"
+	"github.com/anymesh/anymesh/mesh/all"
 	"github.com/anymesh/anymesh/test/kubetest"
 )
 
@@ -129,7 +130,7 @@ func TestMeshes(t *testing.T) {
 	c.Apply(t, smiCRDs(t))
 	ns := c.Namespace(t)
 	c.Apply(t, in(ns, shop))
-	start(t, c, controller.Options{})
+	start(t, c, controller.Options{Drivers: all.Meshes()})
 	programmed(t, c, splits, ns, "catalog", "False", "NoMesh")
 
 	theirs, err := istioCRDs()
@@ -159,6 +160,8 @@ func TestMeshes(t *testing.T) {
 
 	c.Apply(t, "apiVersion: anymesh.dev/v1alpha1\nkind: Mesh\nmetadata: {name: odd}\nspec: {kind: itsio}")
 	ready(t, c, "odd", "False", "UnknownKind")
+	c.Apply(t, "apiVersion: anymesh.dev/v1alpha1\nkind: Mesh\nmetadata: {name: old}\nspec: {kind: osm}")
+	ready(t, c, "old", "False", "ReadsSMI")
 	c.Kubectl(t, "delete", "mesh.anymesh.dev", "east")
 	gone(t, c, ns)
 }

@@ -139,7 +139,7 @@ func (m *meshes) all(v kube.Served) []*api.Mesh {
 	maps.Copy(by, m.said)
 	if len(by) == 0 {
 		for _, d := range m.c.o.Drivers {
-			if d.Writes() && v.Any(d.Marks) {
+			if d.Writes() && !native(d) && v.Any(d.Marks) {
 				by[d.Name] = &api.Mesh{ObjectMeta: metav1.ObjectMeta{Name: d.Name}, Spec: api.MeshSpec{Kind: d.Name}}
 			}
 		}

@@ -18,6 +18,7 @@ import (
 	"github.com/anymesh/anymesh/kube/api"
 	"github.com/anymesh/anymesh/mesh"
 	"github.com/anymesh/anymesh/model"
+	"github.com/anymesh/anymesh/smi"
 )
 
 // view finds the driver of a mesh, and what it applies to.
@@ -38,6 +39,10 @@ func (m *meshes) view(x *api.Mesh, v kube.Served) *view {
 		w.reason, w.message = "ReadOnly", fmt.Sprintf("%s can be read, for moving away from it, and not be programmed", d.Title)
 		return w
 	}
+	if native(d) {
+		w.reason, w.message = "ReadsSMI", fmt.Sprintf("%s reads SMI from this cluster by itself: nothing is written beside it. What it makes of SMI `anymesh translate` shows", d.Title)
+		return w
+	}
 	if x.Spec.Namespaces != nil {
 		s, err := metav1.LabelSelectorAsSelector(x.Spec.Namespaces)
 		if err != nil {
@@ -56,6 +61,11 @@ func (m *meshes) view(x *api.Mesh, v kube.Served) *view {
 		w.reason, w.message = "NotServed", fmt.Sprintf("the cluster does not serve %s: is %s installed?", strings.Join(lack, ", "), d.Title)
 	}
 	return w
+}
+
+// native says whether a mesh's own language is SMI: what would be written for it would be wishes again, beside those that it was made of.
+func native(d *mesh.Driver) bool {
+	return slices.ContainsFunc(d.Kinds, func(k mesh.Kind) bool { return smi.Speaks(k.APIVersion, k.Kind) })
 }
 
 // settings of a mesh; nil where it decides nothing.
