@@ -1,0 +1,37 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package gamma
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/anymesh/anymesh/mesh"
+	"github.com/anymesh/anymesh/mesh/gateway/gatewaytest"
+	"github.com/anymesh/anymesh/mesh/meshtest"
+	"github.com/anymesh/anymesh/model"
+)
+
+// TestConformance is the story that every driver passes.
+func TestConformance(t *testing.T) {
+	crds := func(channel string, kinds ...string) (out []string) {
+		for _, k := range kinds {
+			out = append(out, "gateway-api/"+channel+"/gateway.networking.k8s.io_"+k+".yaml")
+		}
+		return out
+	}
+	meshtest.Run(t, meshtest.Subject{Driver: Driver, Judge: meshtest.Judge{Route: gatewaytest.Judge{}.Route, Admit: admits},
+		CRDs: crds("standard", "httproutes", "tcproutes", "udproutes")})
+}
+
+// admits says what these objects let through: what is open anyway, for none of them speaks of access. What a permission closes stays as the mesh
+// itself has it, and that is not known here: so it counts as refused, and the driver has to say that nothing was written for it.
+func admits(objs []mesh.Object, w model.World, wl *model.Workload, _ uint16, _ *model.Request) bool {
+	for i := range objs {
+		if !strings.HasSuffix(objs[i].Kind, "Route") {
+			panic("the judge does not know the kind " + objs[i].Kind)
+		}
+	}
+	a, _ := model.JoinAccess(w, wl.Identity())
+	return !a.Closed(wl)
+}
