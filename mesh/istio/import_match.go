@@ -9,8 +9,8 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/anymesh/anymesh/mesh/istio/policy"
 	"github.com/anymesh/anymesh/model"
-	"github.com/anymesh/anymesh/pattern"
 )
 
 // nativeOperation is what a rule lets callers do: requests, or raw TCP where there is no match.
@@ -20,7 +20,7 @@ type nativeOperation struct {
 }
 
 // conditions reads conditions on headers; false where there is another, since all of them have to hold.
-func (r *reader) conditions(p *nativePolicy, at string, list []condition) (out []model.Header, ok bool) {
+func (r *reader) conditions(p *nativePolicy, at string, list []policy.Condition) (out []model.Header, ok bool) {
 	if p.faults.below("%s.when", at) {
 		return nil, false // reported
 	}
@@ -31,7 +31,7 @@ func (r *reader) conditions(p *nativePolicy, at string, list []condition) (out [
 			r.leave(p.o, fmt.Sprintf("%s.when[%d]", at, k), "SMI has no condition on "+c.Key+": the rule is left out")
 			return nil, false
 		}
-		if name = strings.ToLower(name); name == authority {
+		if name = strings.ToLower(name); name == policy.Authority {
 			name = "host"
 		}
 		out = append(out, model.Header{Name: name, Value: anyText(c.Values, ".*")})
@@ -60,12 +60,12 @@ func anyText(values []string, any string) string {
 }
 
 // operations reads what a rule lets callers do: one with a condition that SMI cannot say is nothing.
-func (r *reader) operations(p *nativePolicy, at string, list []to, headers []model.Header) (out []nativeOperation) {
+func (r *reader) operations(p *nativePolicy, at string, list []policy.To, headers []model.Header) (out []nativeOperation) {
 	if len(list) == 0 && p.faults.below("%s.to", at) {
 		return nil // reported
 	}
 	if len(list) == 0 {
-		list = []to{{}}
+		list = []policy.To{{}}
 	}
 	for k := range list {
 		where, op := fmt.Sprintf("%s.to[%d].operation", at, k), &list[k].Operation
@@ -96,7 +96,7 @@ func (r *reader) operations(p *nativePolicy, at string, list []to, headers []mod
 }
 
 // request reads the conditions of an operation on requests; nil where SMI cannot say one of them.
-func (r *reader) request(p *nativePolicy, at string, op *operation) *path {
+func (r *reader) request(p *nativePolicy, at string, op *policy.Operation) *path {
 	out := &path{}
 	for n, m := range op.Methods {
 		switch {
@@ -120,46 +120,6 @@ func (r *reader) request(p *nativePolicy, at string, op *operation) *path {
 	return out
 }
 
-// letters are those that Istio's templates take in a segment.
-const letters = `[a-zA-Z0-9\-._~%!$&'()+,;:@=`
-
-// templateExpression is the expression for a template of Istio's.
-func templateExpression(template string) string {
-	return strings.NewReplacer(`\{\*\*\}`, letters+"/]*", `\{\*\}`, letters+"]+").Replace(regexp.QuoteMeta(template))
-}
-
-// readTemplates is the inverse: the texts and templates that were read as an expression; nil where it was written by somebody else.
-func readTemplates(expression string) []string {
-	var out []string
-	for a := range strings.SplitSeq(expression, "|") {
-		if !strings.Contains(a, letters) {
-			text, ok := wildcard(pattern.Path(a, true))
-			if !ok || strings.ContainsAny(text, "{}") {
-				return nil
-			}
-			out = append(out, text)
-			continue
-		}
-		t := strings.ReplaceAll(strings.NewReplacer(letters+"/]*", "{**}", letters+"]+", "{*}").Replace(a), `\`, "")
-		if templateExpression(t) != a || !wellFormed(t) {
-			return nil
-		}
-		out = append(out, t)
-	}
-	return out
-}
-
-// wellFormed says whether Istio takes a template.
-func wellFormed(template string) bool {
-	rest, ok := strings.CutPrefix(template, "/")
-	open := false
-	for s := range strings.SplitSeq(rest, "/") {
-		ok = ok && (plain(s) || !open && (s == "{*}" || s == "{**}"))
-		open = open || s == "{**}"
-	}
-	return ok
-}
-
 // paths reads Istio's texts and templates for paths.
 func (p *path) paths(list []string) {
 	var all []string
@@ -168,7 +128,7 @@ func (p *path) paths(list []string) {
 			all = append(all, anyText([]string{v}, ".+"))
 			continue
 		}
-		all = append(all, templateExpression(v))
+		all = append(all, policy.TemplateExpression(v))
 	}
 	p.all, p.whole = strings.Join(all, "|"), true
 	if begin, ok := strings.CutSuffix(list[0], "*"); ok && len(list) == 1 && begin != "" && !strings.Contains(begin, "*") {
