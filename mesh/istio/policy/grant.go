@@ -83,8 +83,9 @@ func (w *Writer) callers(g *model.Grant, out *Grant) []string {
 	}
 	for in, text := range why {
 		level := model.Unsupported
-		if slices.Contains(out.Intents, in) {
+		if slices.ContainsFunc(out.Intents, func(o model.Intent) bool { return o.Path == in.Path }) {
 			level = model.Approximate // it names others too
+			out.Intents = append(out.Intents, in)
 		}
 		w.O.Say(in, level, text, "")
 	}
