@@ -91,7 +91,7 @@ func (j Judge) Route(objs []mesh.Object, w model.World, q *model.Request) (map[s
 	if s == nil {
 		return nil, fmt.Errorf("no Service %s", q.Service)
 	}
-	a := asking{w: w, q: q, port: q.Port}
+	a := asking{w: w, q: q, port: q.Port, compiled: map[string]*regexp.Regexp{}}
 	if a.port == 0 {
 		a.port = s.Port(0).Number
 	}
@@ -109,9 +109,10 @@ func (j Judge) Route(objs []mesh.Object, w model.World, q *model.Request) (map[s
 }
 
 type asking struct {
-	w    model.World
-	q    *model.Request
-	port uint16
+	w        model.World
+	q        *model.Request
+	port     uint16
+	compiled map[string]*regexp.Regexp
 }
 
 // attached are the routes of a kind whose parent is the Service, on its port.
@@ -161,7 +162,11 @@ func (a *asking) shares(rule Tree) (map[string]float64, error) {
 // requests asks the routes in every order.
 func (a *asking) requests(routes []Tree) (first map[string]float64, err error) {
 	for i, order := range orders {
-		for _, list := range [][]Tree{routes, reversed(routes)} { // nobody knows which is older
+		ages := [][]Tree{routes}
+		if len(routes) > 1 {
+			ages = append(ages, reversed(routes)) // nobody knows which is older
+		}
+		for _, list := range ages {
 			got, err := a.ask(list, order)
 			if err != nil {
 				return nil, err
@@ -236,7 +241,7 @@ func (a *asking) rank(m Tree, o order) ([]int, bool) {
 	m.Knows("path", "method", "headers")
 	path, _, _ := strings.Cut(a.q.Path, "?")
 	kind, text := m.At("path", "type").Text("PathPrefix"), m.At("path", "value").Text("/")
-	matched, ok := pathMatch(kind, text, path, o.leftmost)
+	matched, ok := a.pathMatch(kind, text, path, o.leftmost)
 	if !ok {
 		return nil, false
 	}
@@ -260,7 +265,7 @@ func (a *asking) rank(m Tree, o order) ([]int, bool) {
 		if h.At("type").Text("Exact") == "Exact" {
 			ok = ok && text == h.At("value").Text("")
 		} else {
-			ok = ok && covers(h.At("value").Text(""), text, o.leftmost)
+			ok = ok && a.covers(h.At("value").Text(""), text, o.leftmost)
 		}
 		if !ok {
 			return nil, false
@@ -271,7 +276,7 @@ func (a *asking) rank(m Tree, o order) ([]int, bool) {
 }
 
 // pathMatch says whether a path is met, and by which of its letters.
-func pathMatch(kind, text, path string, leftmost bool) (string, bool) {
+func (a *asking) pathMatch(kind, text, path string, leftmost bool) (string, bool) {
 	switch kind {
 	case "Exact":
 		return path, path == text
@@ -280,14 +285,19 @@ func pathMatch(kind, text, path string, leftmost bool) (string, bool) {
 		rest, ok := strings.CutPrefix(path, text)
 		return text, ok && (text == "" || rest == "" || rest[0] == '/')
 	}
-	return path, covers(text, path, leftmost)
+	return path, a.covers(text, path, leftmost)
 }
 
 // covers says whether an expression covers a whole text.
-func covers(expression, text string, leftmost bool) bool {
-	if leftmost {
-		at := regexp.MustCompile(expression).FindStringIndex(text)
-		return at != nil && at[0] == 0 && at[1] == len(text)
+func (a *asking) covers(expression, text string, leftmost bool) bool {
+	if !leftmost {
+		expression = `\A(?:` + expression + `)\z`
 	}
-	return regexp.MustCompile(`\A(?:` + expression + `)\z`).MatchString(text)
+	re := a.compiled[expression]
+	if re == nil {
+		re = regexp.MustCompile(expression)
+		a.compiled[expression] = re
+	}
+	at := re.FindStringIndex(text)
+	return at != nil && at[0] == 0 && at[1] == len(text)
 }
