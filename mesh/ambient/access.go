@@ -4,6 +4,7 @@ package ambient
 
 import (
 	"fmt"
+	"hash/fnv"
 	"slices"
 	"strconv"
 	"strings"
@@ -20,9 +21,15 @@ const (
 	requests    = ".requests" // what the policy at a waypoint is called by: no policy of a workload ends so
 )
 
-// waypointName is the name of an account's waypoint, and of the account as which it runs itself.
+// waypointName is the name of an account's waypoint, and of the account as which it runs itself. It is the name of a Service too, which has no
+// dots: an account that has any is told from others by more than its letters.
 func waypointName(account string) string {
-	return policy.Short("waypoint-"+strings.ReplaceAll(account, ".", "--"), 63) // it is the name of a Service too
+	if plain := strings.ReplaceAll(account, ".", "-"); plain != account {
+		h := fnv.New32a()
+		h.Write([]byte(account))
+		account = fmt.Sprintf("%.40s-%08x", plain, h.Sum32())
+	}
+	return policy.Short("waypoint-"+account, 63)
 }
 
 // access says for each closed workload of an identity who may call it: by way of the identity's waypoint, or directly.

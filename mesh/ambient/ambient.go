@@ -65,6 +65,7 @@ var Driver = &mesh.Driver{
 	Route:    route,
 	Access:   access,
 	Settings: settings,
+	Import:   importAll,
 }
 
 // settings says what belongs to no workload: where all of the mesh is closed, a policy that allows nothing says so to every ztunnel.

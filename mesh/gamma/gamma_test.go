@@ -12,6 +12,9 @@ import (
 	"github.com/anymesh/anymesh/model"
 )
 
+// judge has the port to an HTTPRoute alone where there is one.
+var judge = gatewaytest.Judge{}
+
 // TestConformance is the story that every driver passes.
 func TestConformance(t *testing.T) {
 	crds := func(channel string, kinds ...string) (out []string) {
@@ -20,7 +23,7 @@ func TestConformance(t *testing.T) {
 		}
 		return out
 	}
-	meshtest.Run(t, meshtest.Subject{Driver: Driver, Judge: meshtest.Judge{Route: gatewaytest.Judge{}.Route, Admit: admits},
+	meshtest.Run(t, meshtest.Subject{Driver: Driver, Judge: meshtest.Judge{Route: judge.Route, Admit: admits},
 		CRDs: crds("standard", "httproutes", "tcproutes", "udproutes")})
 }
 

@@ -122,7 +122,9 @@ func TestNear(t *testing.T) {
 // TestPorts holds that ports which are routed alike are one split, and that others are reported.
 func TestPorts(t *testing.T) {
 	ports := []model.ServicePort{{Name: "http", Number: 80, Protocol: model.HTTP}, {Name: "http-b", Number: 81, Protocol: model.HTTP}}
-	both := func() []model.Fact { return []model.Fact{service("catalog", ports...), service("v1", ports...), service("v2", ports[0])} }
+	both := func() []model.Fact {
+		return []model.Fact{service("catalog", ports...), service("v1", ports...), service("v2", ports[0])}
+	}
 	second := strings.NewReplacer("port: 80", "port: 81", "name: r", "name: r2")
 	first := route("r", "{matches: [{method: GET}], backendRefs: [{name: v1, port: 80, weight: 9}, {name: v2, port: 80, weight: 1}]}, "+toRoot)
 	in, _ := imported(t, world(both()...), first+second.Replace(route("r", "{matches: [{method: GET}], "+toV1+"}, "+toRoot)))

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+// sizes: package: both directions of one API share its native types; each alone is well below
 
 // Package gateway says splits in the words of the Gateway API for meshes (GAMMA): routes whose parent is a Service. It is no driver; the
 // drivers of meshes that read such routes share it.

@@ -34,29 +34,9 @@ func (r *reader) conditions(p *nativePolicy, at string, list []policy.Condition)
 		if name = strings.ToLower(name); name == policy.Authority {
 			name = "host"
 		}
-		out = append(out, model.Header{Name: name, Value: anyText(c.Values, ".*")})
+		out = append(out, model.Header{Name: name, Value: policy.AnyText(c.Values, ".*")})
 	}
 	return out, true
-}
-
-// anyText is an expression for Istio's texts, each of which may begin or end with *. A lone * is given.
-func anyText(values []string, any string) string {
-	var out []string
-	for _, v := range values {
-		begin, before := strings.CutSuffix(v, "*")
-		end, after := strings.CutPrefix(v, "*")
-		switch {
-		case v == "*":
-			out = append(out, any)
-		case after:
-			out = append(out, ".*"+regexp.QuoteMeta(end))
-		case before:
-			out = append(out, regexp.QuoteMeta(begin)+".*")
-		default:
-			out = append(out, regexp.QuoteMeta(v))
-		}
-	}
-	return strings.Join(out, "|")
 }
 
 // operations reads what a rule lets callers do: one with a condition that SMI cannot say is nothing.
@@ -112,7 +92,7 @@ func (r *reader) request(p *nativePolicy, at string, op *policy.Operation) *path
 		out.match.Methods = nil
 	}
 	if len(op.Hosts) > 0 {
-		out.match.Headers = append(out.match.Headers, model.Header{Name: "host", Value: "(?i:" + anyText(op.Hosts, ".+") + ")"})
+		out.match.Headers = append(out.match.Headers, model.Header{Name: "host", Value: "(?i:" + policy.AnyText(op.Hosts, ".+") + ")"})
 	}
 	if len(op.Paths) > 0 {
 		out.paths(op.Paths)
@@ -125,7 +105,7 @@ func (p *path) paths(list []string) {
 	var all []string
 	for _, v := range list {
 		if !strings.Contains(v, "{*") {
-			all = append(all, anyText([]string{v}, ".+"))
+			all = append(all, policy.AnyText([]string{v}, ".+"))
 			continue
 		}
 		all = append(all, policy.TemplateExpression(v))

@@ -48,3 +48,23 @@ func wellFormed(template string) bool {
 	}
 	return ok
 }
+
+// AnyText is an expression for Istio's texts, each of which may begin or end with *. A lone * is given.
+func AnyText(values []string, any string) string {
+	var out []string
+	for _, v := range values {
+		begin, before := strings.CutSuffix(v, "*")
+		end, after := strings.CutPrefix(v, "*")
+		switch {
+		case v == "*":
+			out = append(out, any)
+		case after:
+			out = append(out, ".*"+regexp.QuoteMeta(end))
+		case before:
+			out = append(out, regexp.QuoteMeta(begin)+".*")
+		default:
+			out = append(out, regexp.QuoteMeta(v))
+		}
+	}
+	return strings.Join(out, "|")
+}

@@ -71,11 +71,11 @@ type world struct {
 	Asks      []ask
 }
 
-// story has the driver's test write what it says now.
-func story(t *testing.T) (worlds []world) {
+// story has a driver's test write what it says now.
+func story(t *testing.T, driver string) (worlds []world) {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "story.json")
-	cmd := exec.Command("go", "test", "./mesh/istio", "-count=1", "-run", "^TestStory$", "-story", path)
+	cmd := exec.Command("go", "test", "./mesh/"+driver, "-count=1", "-run", "^TestStory$", "-story", path)
 	cmd.Dir = filepath.Join("..", "..", "..")
 	if text, err := cmd.CombinedOutput(); err != nil {
 		t.Fatalf("the driver's test does not write the story: %v\n%s", err, text)
@@ -92,7 +92,7 @@ func story(t *testing.T) (worlds []world) {
 
 func TestIstio(t *testing.T) {
 	var c count
-	for _, w := range story(t) {
+	for _, w := range story(t, "istio") {
 		t.Run(w.Name, func(t *testing.T) { ask1(t, &w, &c) })
 	}
 	t.Logf("%+v", c)
