@@ -27,15 +27,44 @@ const (
 	noUDP      = "ztunnel does not capture UDP"
 )
 
-// Driver is Istio's ambient mode.
+// Driver is Istio's ambient mode, as it splits raw TCP too: it reads TCPRoutes from Gateway API 1.6 on.
 var Driver = &mesh.Driver{
-	Name:    "ambient",
-	Title:   "Istio (ambient)",
-	Version: "1.30 and later, with Gateway API 1.6",
-	Claims: map[model.Feature]mesh.Claim{
+	Name:     "ambient",
+	Title:    "Istio (ambient)",
+	Version:  "1.31 and later, with Gateway API 1.6",
+	Claims:   claims(mesh.Where(waypoint)),
+	Kinds:    append([]mesh.Kind{gateway.Kind(gateway.V1, gateway.KindTCP)}, kinds...),
+	Older:    []*mesh.Driver{requestsAlone},
+	Route:    route(gateway.Dialect{TCP: gateway.V1, Both: true}),
+	Access:   access,
+	Settings: settings,
+	Import:   importAll,
+}
+
+// requestsAlone is for what came before.
+var requestsAlone = &mesh.Driver{
+	Name:     "ambient-http",
+	Title:    "Istio (ambient), HTTPRoute alone",
+	Version:  "1.24 to 1.30, or Gateway API before 1.6",
+	Claims:   claims(mesh.No("Istio reads no TCPRoute here: raw TCP goes to the root's own endpoints")),
+	Kinds:    kinds,
+	Route:    route(gateway.Dialect{}),
+	Access:   access,
+	Settings: settings,
+	Import:   importAll,
+}
+
+var kinds = []mesh.Kind{
+	gateway.Kind(gateway.V1, gateway.KindHTTP),
+	{APIVersion: gateway.V1, Kind: kindGateway, Resource: "gateways"},
+	{APIVersion: policy.API, Kind: policy.Kind, Resource: "authorizationpolicies"},
+}
+
+func claims(stream mesh.Claim) map[model.Feature]mesh.Claim {
+	return map[model.Feature]mesh.Claim{
 		model.SplitWeight:     mesh.Where(waypoint),
 		model.SplitMatch:      mesh.Where(waypoint),
-		model.SplitStream:     mesh.Where(waypoint),
+		model.SplitStream:     stream,
 		model.SplitDatagram:   mesh.No(noUDP + ": it goes to the root's own endpoints"),
 		model.SplitSelf:       mesh.Where(waypoint),
 		model.SplitHost:       mesh.No("the parent of a route is a Service, and no other host"),
@@ -47,7 +76,7 @@ var Driver = &mesh.Driver{
 		model.AccessSPIFFE:    mesh.Nearly("IDs of the form spiffe://domain/ns/namespace/sa/account, for ztunnel knows no other; " + ways),
 		model.AccessPods:      mesh.No("Istio knows a caller by its certificate, which names the service account and not the pod: this source is left out"),
 		model.AccessSubset:    mesh.Where("where raw TCP is permitted: a waypoint stands before all workloads of an account, and cannot tell them apart"),
-		model.AccessPort:      mesh.Yes(),
+		model.AccessPort:      mesh.Where("where a port of a Service leads to one port of the pods"),
 		model.AccessStream:    mesh.Yes(),
 		model.AccessDatagram:  mesh.No(noUDP + " and no policy speaks of it, to permit or to refuse: use a NetworkPolicy"),
 		model.AccessPath:      mesh.Where("exact texts, prefixes and suffixes; " + normalised),
@@ -55,17 +84,7 @@ var Driver = &mesh.Driver{
 		model.AccessHeader:    mesh.Where("exact texts, prefixes, suffixes and presence"),
 		model.AccessAuthority: mesh.Where("exact texts, prefixes and suffixes"),
 		model.AccessClosed:    mesh.Yes(),
-	},
-	Kinds: []mesh.Kind{
-		gateway.Kind(gateway.V1, gateway.KindHTTP),
-		gateway.Kind(gateway.V1, gateway.KindTCP),
-		{APIVersion: gateway.V1, Kind: kindGateway, Resource: "gateways"},
-		{APIVersion: policy.API, Kind: policy.Kind, Resource: "authorizationpolicies"},
-	},
-	Route:    route,
-	Access:   access,
-	Settings: settings,
-	Import:   importAll,
+	}
 }
 
 // settings says what belongs to no workload: where all of the mesh is closed, a policy that allows nothing says so to every ztunnel.
@@ -75,18 +94,17 @@ func settings(s *model.Settings, o *mesh.Output) {
 	}
 }
 
-// route says the splits of a root, and that they wait for a waypoint where nobody can see whether there is one.
-func route(r *model.Route, o *mesh.Output) {
-	gateway.Route(r, o, gateway.Dialect{TCP: gateway.V1, Both: true})
-	if len(o.Objects) == 0 {
-		return
-	}
-	for _, s := range r.Splits {
-		for in := range r.Intents {
-			if in.Feature == model.SplitWeight && in.Object == s.Ref() {
-				o.SayAs(in, model.Notice, model.CodeNeeds, "splits once Service "+r.Name.String()+" uses a waypoint",
-					"Label the Service istio.io/use-waypoint: "+waypointName("ACCOUNT")+" where the account of its workloads is called by permission; otherwise name any waypoint of the namespace (istioctl waypoint apply).")
-				break
+// route says the splits of a root, and that they wait for a waypoint: nobody can see from here whether there is one.
+func route(d gateway.Dialect) func(*model.Route, *mesh.Output) {
+	return func(r *model.Route, o *mesh.Output) {
+		gateway.Route(r, o, d)
+		for _, s := range r.Splits {
+			for in := range r.Intents {
+				if in.Feature == model.SplitWeight && in.Object == s.Ref() && len(o.Objects) > 0 {
+					o.SayAs(in, model.Notice, model.CodeNeeds, "splits once Service "+r.Name.String()+" uses a waypoint",
+						"Label the Service istio.io/use-waypoint: "+waypointName("ACCOUNT")+" where the account of its workloads is called by permission; otherwise name any waypoint of the namespace (istioctl waypoint apply).")
+					break
+				}
 			}
 		}
 	}

@@ -94,7 +94,9 @@ const podPolicy = "apiVersion: security.istio.io/v1\nkind: AuthorizationPolicy\n
 // TestImport holds what is understood of policies, and that what is not takes its part with it.
 func TestImport(t *testing.T) {
 	const web, way = "{source: {principals: [cluster.local/ns/shop/sa/web]}}", "{source: {principals: [cluster.local/ns/shop/sa/w]}}"
-	at := func(kind string) string { return "targetRefs: [{group: gateway.networking.k8s.io, kind: " + kind + ", name: w}]" }
+	at := func(kind string) string {
+		return "targetRefs: [{group: gateway.networking.k8s.io, kind: " + kind + ", name: w}]"
+	}
 	for title, c := range map[string]struct {
 		text           string
 		admits, closed bool // web's GET /api; anybody else

@@ -38,3 +38,22 @@ func admits(objs []mesh.Object, w model.World, wl *model.Workload, _ uint16, _ *
 	a, _ := model.JoinAccess(w, wl.Identity())
 	return !a.Closed(wl)
 }
+
+// TestReleases holds which driver a cluster is given by what it serves, and that those for earlier releases say what they can and mean it.
+func TestReleases(t *testing.T) {
+	serves := func(version, kinds string) func(mesh.Kind) bool {
+		return func(k mesh.Kind) bool {
+			return k.Kind == "HTTPRoute" || strings.Contains(kinds, k.Kind) && strings.HasSuffix(k.APIVersion, "/"+version)
+		}
+	}
+	if Driver.For(serves("v1", "TCPRoute UDPRoute")) != Driver || Driver.For(serves("v1alpha2", "TCPRoute UDPRoute")) != experimental || Driver.For(serves("v1", "")) != plain {
+		t.Error("a cluster is given a driver whose kinds it does not serve, or not the newest")
+	}
+	cases := meshtest.Cases(t)
+	for _, d := range []*mesh.Driver{experimental, plain} {
+		s := meshtest.Subject{Driver: d, Judge: meshtest.Judge{Route: judge.Route, Admit: admits}}
+		for _, p := range append(meshtest.Claims(d, cases), meshtest.Meaning(s, meshtest.Worlds(cases))...) {
+			t.Error(p)
+		}
+	}
+}
