@@ -27,7 +27,7 @@ func Route(r *model.Route, o *mesh.Output, d Dialect) {
 	w := writer{r: r, o: o, d: d, said: map[*model.Split]bool{}}
 	for i := range r.Ports {
 		p := &r.Ports[i]
-		if r.Service == nil || p.Number == 0 {
+		if r.Service == nil || r.Service.Headless || p.Number == 0 {
 			break
 		}
 		if p.Protocol.CarriesHTTP() {
@@ -204,6 +204,8 @@ func (w *writer) leave() {
 	switch s := w.r.Service; {
 	case s == nil:
 		message, none = "nothing was written for this split: the parent of a route is a Service, and "+w.r.Host()+" is none", true
+	case s.Headless:
+		message, none = "nothing was written for this split: a mesh that reads routes goes by the cluster IP of their parent, and "+w.r.Name.String()+" is headless", true
 	case s.Assumed:
 		message, none = "nothing was written for this split: a backend is named with its port, and the ports of "+w.r.Name.String()+" are not known", true
 		hint = "Give the Services beside the splits."

@@ -285,3 +285,13 @@ func TestUnknown(t *testing.T) {
 		t.Errorf("%s %+v", textOf(o.Objects), o.Findings)
 	}
 }
+
+// TestHeadless holds that no route is written for a root without a cluster IP, which the API leaves to each mesh and most refuse, and that
+// this is reported.
+func TestHeadless(t *testing.T) {
+	root := service("catalog")
+	root.Headless = true
+	if o := said(world(root, service("v1"), split("s", "v1"))); len(o.Objects) > 0 || !inexact(o) {
+		t.Errorf("%s %+v", textOf(o.Objects), o.Findings)
+	}
+}
