@@ -196,8 +196,8 @@ func (r *reader) of(id model.Identity) (list []*native, alike bool) {
 				list = append(list, p)
 			}
 		}
-		slices.Sort(texts)
-		if all := strings.Join(texts, "\n"); i == 0 {
+		slices.Sort(texts) // two that say the same are one: the labels of one workload may find those of another
+		if all := strings.Join(slices.Compact(texts), "\n"); i == 0 {
 			first = all
 		} else if all != first {
 			alike = false
