@@ -158,7 +158,7 @@ func (w *writer) workload(m *model.Member) {
 	var rules []policy.Rule
 	for i := range w.grants {
 		g := &w.grants[i]
-		if m.Ambiguous || !g.Of.Covers(m.Workload) {
+		if m.Ambiguous || !g.Of.Covers(m.Workload) || policy.Spills(w.a, g.Of, m) {
 			continue
 		}
 		if g.direct != nil {
@@ -227,6 +227,7 @@ func (w *writer) leave() {
 			w.label(g.Of)
 		}
 	}
+	w.spilt()
 	for in := range w.a.Intents {
 		if w.done[in] && in.Feature == model.AccessPort && w.blurred {
 			w.o.Say(in, model.Approximate, "a port of a Service leads to several ports of the pods, and a waypoint knows that of the Service alone: where not all of them are meant it is refused", "")
@@ -252,6 +253,20 @@ func (w *writer) some(g *model.Grant) {
 	const why = "a waypoint stands before all workloads of an account, and cannot permit requests to some of them: they stay refused"
 	for i := range g.HTTP {
 		w.o.SayAll(g.HTTP[i].Intents, model.Unsupported, why, "Give those workloads a service account of their own.")
+	}
+}
+
+// spilt says of permissions for some of an account's workloads that their labels find others too.
+func (w *writer) spilt() {
+	for i := range w.a.Grants {
+		g := &w.a.Grants[i]
+		for k := range w.a.Workloads {
+			if m := &w.a.Workloads[k]; g.Covers(m.Workload) && policy.Spills(w.a, g, m) {
+				w.o.SayAs(model.Intent{Feature: model.AccessSubset, Object: g.Permission.Ref(), Path: "spec.destination"}, model.Unsupported, model.CodeSelector,
+					fmt.Sprintf("the labels of %s (%s) also find pods of its account that the permission is not for: nobody is admitted to it by this", m.Ref(), policy.LabelText(m.Finder())),
+					"Give the pods a label of their own, and the controller's selector too.")
+			}
+		}
 	}
 }
 

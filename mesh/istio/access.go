@@ -47,7 +47,7 @@ type accessWriter struct {
 func (w *accessWriter) workload(m *model.Member) {
 	var rules []policy.Rule
 	for _, g := range w.grants {
-		if g.Of.Covers(m.Workload) && !m.Ambiguous {
+		if g.Of.Covers(m.Workload) && !m.Ambiguous && !policy.Spills(w.a, g.Of, m) {
 			rules = append(rules, g.Rules...)
 			for _, in := range g.Intents {
 				w.done[in] = true
@@ -65,9 +65,24 @@ func (w *accessWriter) leave() {
 	for _, m := range w.blind {
 		w.blinded(m)
 	}
+	w.spilt()
 	for in := range w.a.Intents {
 		if !w.done[in] && in.Feature != model.AccessClosed && w.o.Claim(in.Feature).Level != model.Unsupported {
 			w.o.Say(in, model.Unsupported, "nothing was written for this: no caller, or no request, that it goes together with can be said", "")
+		}
+	}
+}
+
+// spilt says of permissions for some of an account's workloads that their labels find others too.
+func (w *accessWriter) spilt() {
+	for i := range w.a.Grants {
+		g := &w.a.Grants[i]
+		for k := range w.a.Workloads {
+			if m := &w.a.Workloads[k]; g.Covers(m.Workload) && policy.Spills(w.a, g, m) {
+				w.o.SayAs(model.Intent{Feature: model.AccessSubset, Object: g.Permission.Ref(), Path: "spec.destination"}, model.Unsupported, model.CodeSelector,
+					fmt.Sprintf("the labels of %s (%s) also find pods of its account that the permission is not for: nobody is admitted to it by this", m.Ref(), policy.LabelText(m.Finder())),
+					"Give the pods a label of their own, and the controller's selector too.")
+			}
 		}
 	}
 }

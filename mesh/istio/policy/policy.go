@@ -61,6 +61,14 @@ func Of(m *model.Member) (spec Policy) {
 	return spec
 }
 
+// Spills says whether the labels by which a workload is found also find one of the same account that a grant does not cover: a policy for
+// the one would admit to the other.
+func Spills(a *model.Access, g *model.Grant, m *model.Member) bool {
+	return g.Subset != nil && slices.ContainsFunc(a.Workloads, func(o model.Member) bool {
+		return !g.Covers(o.Workload) && model.Selects(m.Finder(), o.Labels)
+	})
+}
+
 // Name is the name of a workload's policy: workloads of two kinds may share theirs.
 func Name(r model.Ref) string {
 	return Short(r.Name.Name+"-"+strings.ToLower(string(r.Kind)), 240) // 253 with the number of a further policy
