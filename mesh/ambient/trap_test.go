@@ -119,7 +119,7 @@ func TestPortsOfServices(t *testing.T) {
 	admin := permit("u", "catalog", model.Rule{Kind: model.KindTCPRoute, Name: "q", All: true})
 	admin.Sources[0].Name = "admin"
 	facts := []model.Fact{workload("catalog", "catalog"), permit("t", "catalog", byPort), admin, only, other}
-	at, objs := policies(world(append(facts, service("catalog", http(80, 8080), http(81, 9090)))...))
+	at, _ := policies(world(append(facts, service("catalog", http(80, 8080), http(81, 9090)))...))
 	var got []string
 	for _, r := range at[waypointName("catalog")+requests].Rules {
 		got = append(got, r.To[0].Operation.Ports...)
@@ -130,7 +130,7 @@ func TestPortsOfServices(t *testing.T) {
 	two := service("also", http(80, 9090))
 	two.Selector = map[string]string{"app": "catalog"}
 	s := world(append(facts, service("catalog", http(80, 8080)), two)...)
-	_, objs = policies(s)
+	_, objs := policies(s)
 	wl := s.Selected(name("catalog"))[0]
 	if newJudge(objs, s, from("web", "/")).through(name(waypointName("catalog")), 80, wl, 9090) {
 		t.Error("web is let through to the port of admin")

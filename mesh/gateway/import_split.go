@@ -165,12 +165,13 @@ func (r *Reader) bytes(t *root, p *model.ServicePort) []taken {
 		kind = KindUDP
 	}
 	for _, a := range t.at(p, kind) { // the oldest has the port
-		for i := range a.rules {
-			if shares, ok := r.shares(t, a, &a.rules[i], p); ok && !t.self(shares) {
-				return []taken{{nil, shares}}
-			}
-			return nil
+		if len(a.rules) == 0 {
+			continue
 		}
+		if shares, ok := r.shares(t, a, &a.rules[0], p); ok && !t.self(shares) {
+			return []taken{{nil, shares}}
+		}
+		return nil
 	}
 	return nil
 }
