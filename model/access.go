@@ -24,6 +24,7 @@ type Member struct {
 type MemberPort struct {
 	Number   uint16
 	Protocol Protocol // Auto where no Service says, or two disagree
+	Called   []uint16 // numbers of the Services' ports that lead to it, sorted
 }
 
 // Grant is one permission, resolved.

@@ -56,6 +56,7 @@ const (
 	CodeApproximate     Code = "AM0601" // the mesh can say it nearly
 	CodeUnsupported     Code = "AM0602" // the mesh cannot say it
 	CodeSelector        Code = "AM0603" // the mesh selects by label, and the labels do not tell the identity
+	CodeNeeds           Code = "AM0604" // it takes effect once something that is not ours is there
 	CodeNotUnderstood   Code = "AM0701" // a native object, or a part of one, that SMI cannot say
 	CodeNativeAmbiguous Code = "AM0702" // a native object that needs facts which the input lacks
 	CodeForeignObject   Code = "AM0801" // a native object of that name is there and not ours

@@ -320,27 +320,33 @@ func (j *grantJoin) servicePort(n uint16) uint16 {
 // memberPorts lists the TCP ports that a workload declares, or to which a Service leads.
 func memberPorts(w World, o *Workload) []MemberPort {
 	var out []MemberPort
-	add := func(n uint16, p Protocol, said bool) {
+	at := func(n uint16, p Protocol) (m *MemberPort, is bool) {
 		i, ok := slices.BinarySearchFunc(out, n, func(m MemberPort, n uint16) int { return int(m.Number) - int(n) })
-		switch {
-		case n == 0:
-		case !ok:
-			out = slices.Insert(out, i, MemberPort{n, p})
-		case said && out[i].Protocol != p:
-			out[i].Protocol = Auto
+		if !ok {
+			out = slices.Insert(out, i, MemberPort{Number: n, Protocol: p})
 		}
+		return &out[i], ok
 	}
 	for _, name := range w.Selecting(o) {
 		s := w.Service(name)
 		for i := range s.Ports {
-			if p := &s.Ports[i]; p.Protocol != UDP {
-				add(o.TargetPort(p), p.Protocol, true)
+			p := &s.Ports[i]
+			n := o.TargetPort(p)
+			if n == 0 || p.Protocol == UDP {
+				continue
+			}
+			m, is := at(n, p.Protocol)
+			if is && m.Protocol != p.Protocol {
+				m.Protocol = Auto
+			}
+			if i, ok := slices.BinarySearch(m.Called, p.Number); !ok {
+				m.Called = slices.Insert(m.Called, i, p.Number)
 			}
 		}
 	}
 	for _, c := range o.Ports {
-		if c.Protocol != UDP {
-			add(c.Number, Auto, false)
+		if c.Protocol != UDP && c.Number != 0 {
+			at(c.Number, Auto)
 		}
 	}
 	return out

@@ -6,8 +6,10 @@ package all
 
 import (
 	"github.com/anymesh/anymesh/mesh"
+	"github.com/anymesh/anymesh/mesh/ambient"
 	"github.com/anymesh/anymesh/mesh/appmesh"
 	"github.com/anymesh/anymesh/mesh/builtin"
+	"github.com/anymesh/anymesh/mesh/gamma"
 	"github.com/anymesh/anymesh/mesh/istio"
 	"github.com/anymesh/anymesh/mesh/linkerd"
 	"github.com/anymesh/anymesh/mesh/nginx"
@@ -18,8 +20,10 @@ import (
 // Meshes lists every mesh by its newest driver, by name.
 func Meshes() []*mesh.Driver {
 	return []*mesh.Driver{
+		ambient.Driver,
 		appmesh.Driver,
 		builtin.Driver,
+		gamma.Driver,
 		istio.Driver,
 		linkerd.Driver,
 		nginx.Driver,

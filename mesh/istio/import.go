@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/anymesh/anymesh/mesh"
+	"github.com/anymesh/anymesh/mesh/istio/policy"
 	"github.com/anymesh/anymesh/model"
 	"github.com/anymesh/anymesh/object"
 )
@@ -21,7 +22,7 @@ func importAll(in *mesh.Input) {
 		switch {
 		case group == "networking.istio.io" && o.Kind == kindVirtualService:
 			r.route(o)
-		case group == "security.istio.io" && o.Kind == kindPolicy:
+		case group == "security.istio.io" && o.Kind == policy.Kind:
 			r.policy(o)
 		case group == "security.istio.io" && o.Kind == "PeerAuthentication":
 			in.Leave(o, model.Notice, model.CodeNotUnderstood, "spec", "SMI does not speak of the mode of mTLS: callers are known by certificate in any", "")

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/anymesh/anymesh/mesh/istio/policy"
 	"github.com/anymesh/anymesh/model"
 	"github.com/anymesh/anymesh/object"
 )
@@ -16,7 +17,7 @@ import (
 // nativePolicy is a policy with what it selects. One that refuses what SMI cannot say bars its workloads: nothing is granted there.
 type nativePolicy struct {
 	o         *object.Object
-	spec      authorizationPolicy
+	spec      policy.Policy
 	faults    faults
 	workloads []*model.Workload
 	bars      bool
@@ -29,12 +30,15 @@ func (r *reader) policy(o *object.Object) {
 		return
 	}
 	var v struct {
-		Spec authorizationPolicy `json:"spec"`
+		Spec policy.Policy `json:"spec"`
 	}
 	p := nativePolicy{o: o, faults: r.decode(o, &v)}
 	p.spec = v.Spec
-	if p.faults.below("spec.targetRefs") || p.faults.below("spec.targetRef") {
-		return // of a gateway or a waypoint; reported
+	if len(p.spec.Targets) > 0 {
+		r.leave(o, "spec.targetRefs", "a gateway or a waypoint asks this policy, and no sidecar: it is left out")
+	}
+	if len(p.spec.Targets) > 0 || p.faults.below("spec.targetRefs") || p.faults.below("spec.targetRef") {
+		return // reported
 	}
 	switch p.spec.Action {
 	case "", "ALLOW":
@@ -70,7 +74,7 @@ func (p *nativePolicy) labels() map[string]string {
 }
 
 // everywhere says whether a policy speaks of the whole mesh.
-func (p *nativePolicy) everywhere() bool { return p.o.Namespace == root && len(p.labels()) == 0 }
+func (p *nativePolicy) everywhere() bool { return p.o.Namespace == policy.Root && len(p.labels()) == 0 }
 
 // selected lists the workloads of a policy: of its namespace, or of all where it is in the root namespace.
 func (r *reader) selected(p *nativePolicy) []*model.Workload {
@@ -82,7 +86,7 @@ func (r *reader) selected(p *nativePolicy) []*model.Workload {
 	}
 	var out []*model.Workload
 	for f := range all.Facts {
-		if w, ok := f.(*model.Workload); ok && (p.o.Namespace == root || p.o.Namespace == w.Name.Namespace) && (len(p.labels()) == 0 || model.Selects(p.labels(), w.Labels)) {
+		if w, ok := f.(*model.Workload); ok && (p.o.Namespace == policy.Root || p.o.Namespace == w.Name.Namespace) && (len(p.labels()) == 0 || model.Selects(p.labels(), w.Labels)) {
 			out = append(out, w)
 		}
 	}
@@ -225,7 +229,7 @@ func (r *reader) rule(p *nativePolicy, i int, n model.Name, to model.Subject) {
 }
 
 // sources reads who may call; a source with a condition that SMI cannot say is nobody.
-func (r *reader) sources(p *nativePolicy, at string, list []from) []model.Subject {
+func (r *reader) sources(p *nativePolicy, at string, list []policy.From) []model.Subject {
 	if len(list) == 0 {
 		r.leave(p.o, at, "SMI names its callers, and this rule admits all: it is left out")
 	}

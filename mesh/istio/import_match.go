@@ -9,8 +9,8 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/anymesh/anymesh/mesh/istio/policy"
 	"github.com/anymesh/anymesh/model"
-	"github.com/anymesh/anymesh/pattern"
 )
 
 // nativeOperation is what a rule lets callers do: requests, or raw TCP where there is no match.
@@ -20,7 +20,7 @@ type nativeOperation struct {
 }
 
 // conditions reads conditions on headers; false where there is another, since all of them have to hold.
-func (r *reader) conditions(p *nativePolicy, at string, list []condition) (out []model.Header, ok bool) {
+func (r *reader) conditions(p *nativePolicy, at string, list []policy.Condition) (out []model.Header, ok bool) {
 	if p.faults.below("%s.when", at) {
 		return nil, false // reported
 	}
@@ -31,41 +31,21 @@ func (r *reader) conditions(p *nativePolicy, at string, list []condition) (out [
 			r.leave(p.o, fmt.Sprintf("%s.when[%d]", at, k), "SMI has no condition on "+c.Key+": the rule is left out")
 			return nil, false
 		}
-		if name = strings.ToLower(name); name == authority {
+		if name = strings.ToLower(name); name == policy.Authority {
 			name = "host"
 		}
-		out = append(out, model.Header{Name: name, Value: anyText(c.Values, ".*")})
+		out = append(out, model.Header{Name: name, Value: policy.AnyText(c.Values, ".*")})
 	}
 	return out, true
 }
 
-// anyText is an expression for Istio's texts, each of which may begin or end with *. A lone * is given.
-func anyText(values []string, any string) string {
-	var out []string
-	for _, v := range values {
-		begin, before := strings.CutSuffix(v, "*")
-		end, after := strings.CutPrefix(v, "*")
-		switch {
-		case v == "*":
-			out = append(out, any)
-		case after:
-			out = append(out, ".*"+regexp.QuoteMeta(end))
-		case before:
-			out = append(out, regexp.QuoteMeta(begin)+".*")
-		default:
-			out = append(out, regexp.QuoteMeta(v))
-		}
-	}
-	return strings.Join(out, "|")
-}
-
 // operations reads what a rule lets callers do: one with a condition that SMI cannot say is nothing.
-func (r *reader) operations(p *nativePolicy, at string, list []to, headers []model.Header) (out []nativeOperation) {
+func (r *reader) operations(p *nativePolicy, at string, list []policy.To, headers []model.Header) (out []nativeOperation) {
 	if len(list) == 0 && p.faults.below("%s.to", at) {
 		return nil // reported
 	}
 	if len(list) == 0 {
-		list = []to{{}}
+		list = []policy.To{{}}
 	}
 	for k := range list {
 		where, op := fmt.Sprintf("%s.to[%d].operation", at, k), &list[k].Operation
@@ -96,7 +76,7 @@ func (r *reader) operations(p *nativePolicy, at string, list []to, headers []mod
 }
 
 // request reads the conditions of an operation on requests; nil where SMI cannot say one of them.
-func (r *reader) request(p *nativePolicy, at string, op *operation) *path {
+func (r *reader) request(p *nativePolicy, at string, op *policy.Operation) *path {
 	out := &path{}
 	for n, m := range op.Methods {
 		switch {
@@ -112,7 +92,7 @@ func (r *reader) request(p *nativePolicy, at string, op *operation) *path {
 		out.match.Methods = nil
 	}
 	if len(op.Hosts) > 0 {
-		out.match.Headers = append(out.match.Headers, model.Header{Name: "host", Value: "(?i:" + anyText(op.Hosts, ".+") + ")"})
+		out.match.Headers = append(out.match.Headers, model.Header{Name: "host", Value: "(?i:" + policy.AnyText(op.Hosts, ".+") + ")"})
 	}
 	if len(op.Paths) > 0 {
 		out.paths(op.Paths)
@@ -120,55 +100,15 @@ func (r *reader) request(p *nativePolicy, at string, op *operation) *path {
 	return out
 }
 
-// letters are those that Istio's templates take in a segment.
-const letters = `[a-zA-Z0-9\-._~%!$&'()+,;:@=`
-
-// templateExpression is the expression for a template of Istio's.
-func templateExpression(template string) string {
-	return strings.NewReplacer(`\{\*\*\}`, letters+"/]*", `\{\*\}`, letters+"]+").Replace(regexp.QuoteMeta(template))
-}
-
-// readTemplates is the inverse: the texts and templates that were read as an expression; nil where it was written by somebody else.
-func readTemplates(expression string) []string {
-	var out []string
-	for a := range strings.SplitSeq(expression, "|") {
-		if !strings.Contains(a, letters) {
-			text, ok := wildcard(pattern.Path(a, true))
-			if !ok || strings.ContainsAny(text, "{}") {
-				return nil
-			}
-			out = append(out, text)
-			continue
-		}
-		t := strings.ReplaceAll(strings.NewReplacer(letters+"/]*", "{**}", letters+"]+", "{*}").Replace(a), `\`, "")
-		if templateExpression(t) != a || !wellFormed(t) {
-			return nil
-		}
-		out = append(out, t)
-	}
-	return out
-}
-
-// wellFormed says whether Istio takes a template.
-func wellFormed(template string) bool {
-	rest, ok := strings.CutPrefix(template, "/")
-	open := false
-	for s := range strings.SplitSeq(rest, "/") {
-		ok = ok && (plain(s) || !open && (s == "{*}" || s == "{**}"))
-		open = open || s == "{**}"
-	}
-	return ok
-}
-
 // paths reads Istio's texts and templates for paths.
 func (p *path) paths(list []string) {
 	var all []string
 	for _, v := range list {
 		if !strings.Contains(v, "{*") {
-			all = append(all, anyText([]string{v}, ".+"))
+			all = append(all, policy.AnyText([]string{v}, ".+"))
 			continue
 		}
-		all = append(all, templateExpression(v))
+		all = append(all, policy.TemplateExpression(v))
 	}
 	p.all, p.whole = strings.Join(all, "|"), true
 	if begin, ok := strings.CutSuffix(list[0], "*"); ok && len(list) == 1 && begin != "" && !strings.Contains(begin, "*") {

@@ -12,18 +12,14 @@ package istio
 
 import (
 	"github.com/anymesh/anymesh/mesh"
+	"github.com/anymesh/anymesh/mesh/istio/policy"
 	"github.com/anymesh/anymesh/model"
 )
 
 const (
 	networking = "networking.istio.io/v1"
-	security   = "security.istio.io/v1"
 
 	kindVirtualService = "VirtualService"
-	kindPolicy         = "AuthorizationPolicy"
-
-	// root is the namespace whose policies hold for the whole mesh, unless the installation named another.
-	root = "istio-system"
 )
 
 const (
@@ -63,7 +59,7 @@ var Driver = &mesh.Driver{
 	},
 	Kinds: []mesh.Kind{
 		{APIVersion: networking, Kind: kindVirtualService, Resource: "virtualservices"},
-		{APIVersion: security, Kind: kindPolicy, Resource: "authorizationpolicies"},
+		{APIVersion: policy.API, Kind: policy.Kind, Resource: "authorizationpolicies"},
 	},
 	Marks:    []mesh.Kind{{APIVersion: networking, Kind: kindVirtualService, Resource: "virtualservices"}},
 	Route:    route,

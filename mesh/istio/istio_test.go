@@ -11,6 +11,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/anymesh/anymesh/mesh/istio/policy"
 	"github.com/anymesh/anymesh/mesh/meshtest"
 	"github.com/anymesh/anymesh/model"
 	"github.com/anymesh/anymesh/object"
@@ -104,7 +105,7 @@ func TestNames(t *testing.T) {
 	for _, n := range []string{"web", "web-deployment", "web-pod", long, long + "b", long + "c"} {
 		for _, k := range []model.Kind{model.KindDeployment, model.KindStatefulSet, model.KindDaemonSet, model.KindPod} {
 			ref := model.Ref{Kind: k, Name: name(n)}
-			got := policyName(ref)
+			got := policy.Name(ref)
 			if o, ok := seen[got]; ok || len(got)+len("-512") > 253 {
 				t.Errorf("%s is named %s, as is %s", ref, got, o)
 			}

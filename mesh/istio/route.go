@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"github.com/anymesh/anymesh/mesh"
+	"github.com/anymesh/anymesh/mesh/istio/policy"
 	"github.com/anymesh/anymesh/model"
 	"github.com/anymesh/anymesh/pattern"
 )
@@ -228,7 +229,7 @@ func uri(m *model.ArmMatch) *stringMatch {
 	}
 }
 
-const authority = ":authority"
+const authority = policy.Authority
 
 // headers lists the conditions on headers by name, in the order of the match, two on one header as one where that can be; the value is
 // empty where it cannot.
@@ -236,14 +237,14 @@ func headers(list []model.Header) iter.Seq2[string, string] {
 	return func(yield func(string, string) bool) {
 		seen := map[string]bool{}
 		for i := range list {
-			name := key(&list[i])
+			name := policy.Key(&list[i])
 			if seen[name] {
 				continue
 			}
 			seen[name] = true
 			value := cmp.Or(list[i].Value, "(?:)") // Istio refuses the empty expression
 			for k := i + 1; k < len(list); k++ {
-				if key(&list[k]) == name {
+				if policy.Key(&list[k]) == name {
 					value = both(value, list[k].Value)
 				}
 			}
@@ -252,13 +253,6 @@ func headers(list []model.Header) iter.Seq2[string, string] {
 			}
 		}
 	}
-}
-
-func key(h *model.Header) string {
-	if h.Authority() {
-		return authority
-	}
-	return h.Name
 }
 
 // both is an expression for what two expressions cover together, or empty.

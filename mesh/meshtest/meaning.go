@@ -4,6 +4,7 @@ package meshtest
 
 import (
 	"fmt"
+	"maps"
 	"math"
 	"math/rand/v2"
 	"slices"
@@ -148,7 +149,7 @@ func wishes(list []model.Finding) bool {
 func RoundTrip(d *mesh.Driver, worlds []World) (problems []string) {
 	for _, w := range worlds {
 		t := translate(d, w.Store)
-		if len(t.findings) > 0 {
+		if slices.ContainsFunc(slices.Collect(maps.Values(t.findings)), wishes) {
 			continue
 		}
 		back, findings, err := readBack(d, w.Store, t)

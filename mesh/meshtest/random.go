@@ -264,3 +264,14 @@ func write(r *rand.Rand, b *strings.Builder, re *syntax.Regexp) {
 		write(r, b, re.Sub[r.IntN(len(re.Sub))])
 	}
 }
+
+// Requests are random ones of a world, for what a driver's own tests ask; the same each time.
+func Requests(s *store.Store, n int) (out []*model.Request) {
+	r, v := rand.New(rand.NewPCG(13, uint64(n))), words(s)
+	for range n {
+		if q := v.request(r); q != nil {
+			out = append(out, q)
+		}
+	}
+	return out
+}

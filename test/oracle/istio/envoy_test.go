@@ -156,6 +156,11 @@ func (v *view) routeMatches(m *routev3.RouteMatch, a *ask) bool {
 		if !strings.HasPrefix(a.path(), p.Prefix) && !(p.Prefix == "/" && a.path() == "*") {
 			return false
 		}
+	case *routev3.RouteMatch_PathSeparatedPrefix:
+		rest, ok := strings.CutPrefix(a.path(), p.PathSeparatedPrefix)
+		if !ok || rest != "" && rest[0] != '/' {
+			return false
+		}
 	case *routev3.RouteMatch_Path:
 		if a.path() != p.Path {
 			return false

@@ -12,10 +12,15 @@ import (
 	"strings"
 	"testing"
 
+	networking "istio.io/api/networking/v1alpha3"
 	"istio.io/istio/pilot/pkg/config/kube/crd"
 	"istio.io/istio/pilot/pkg/model"
 	"istio.io/istio/pilot/test/xds"
 	"istio.io/istio/pkg/config/schema/collections"
+	"istio.io/istio/pkg/config/schema/gvr"
+	"istio.io/istio/pkg/kube/kclient/clienttest"
+	"istio.io/istio/pkg/test/util/retry"
+	"sigs.k8s.io/gateway-api/pkg/consts"
 )
 
 // The story as the driver's test writes it.
@@ -71,11 +76,11 @@ type world struct {
 	Asks      []ask
 }
 
-// story has the driver's test write what it says now.
-func story(t *testing.T) (worlds []world) {
+// story has a driver's test write what it says now.
+func story(t *testing.T, driver string) (worlds []world) {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "story.json")
-	cmd := exec.Command("go", "test", "./mesh/istio", "-count=1", "-run", "^TestStory$", "-story", path)
+	cmd := exec.Command("go", "test", "./mesh/"+driver, "-count=1", "-run", "^TestStory$", "-story", path)
 	cmd.Dir = filepath.Join("..", "..", "..")
 	if text, err := cmd.CombinedOutput(); err != nil {
 		t.Fatalf("the driver's test does not write the story: %v\n%s", err, text)
@@ -92,13 +97,53 @@ func story(t *testing.T) (worlds []world) {
 
 func TestIstio(t *testing.T) {
 	var c count
-	for _, w := range story(t) {
+	for _, w := range story(t, "istio") {
 		t.Run(w.Name, func(t *testing.T) { ask1(t, &w, &c) })
 	}
 	t.Logf("%+v", c)
 	if c.Routed < 500 || c.Admitted < 500 || c.Refused < 500 {
 		t.Errorf("too few questions were asked: %+v", c)
 	}
+}
+
+// TestGateway asks Istio about routes of the Gateway API whose parents are Services. They come to Istio as a cluster holds them, and its own
+// controller makes of them what its proxies are told.
+func TestGateway(t *testing.T) {
+	routed := 0
+	for _, w := range story(t, "gamma") {
+		t.Run(w.Name, func(t *testing.T) {
+			docs := w.kube()
+			for _, o := range w.Objects {
+				docs += string(o) + "\n---\n"
+			}
+			s := xds.NewFakeDiscoveryServer(t, xds.FakeOptions{KubernetesObjectString: docs})
+			serve(t, s, strings.Count(docs, `"kind":"TCPRoute"`))
+			client := newView(t, s, s.SetupProxy(&model.Proxy{ConfigNamespace: "shop", IPAddresses: []string{"10.9.9.9"}, Metadata: &model.NodeMetadata{Namespace: "shop"}}))
+			for i := range w.Asks {
+				a := &w.Asks[i]
+				routed++
+				if got := client.shares(&w, a); !near(got, a.Shares) {
+					t.Fatalf("%+v is sent to %v, and should to %v\n%s", a.Request, got, a.Shares, docs)
+				}
+			}
+		})
+	}
+	if t.Logf("%d requests were routed", routed); routed < 500 {
+		t.Error("too few questions were asked")
+	}
+}
+
+// serve makes the cluster one that serves TCPRoute as Gateway API 1.6 does: Istio takes no notice of earlier ones, nor of one that does not say.
+func serve(t *testing.T, s *xds.FakeDiscoveryServer, routes int) {
+	t.Helper()
+	clienttest.MakeCRDWithAnnotations(t, s.KubeClient(), gvr.TCPRoute, map[string]string{consts.BundleVersionAnnotation: "v1.6.1"})
+	retry.UntilOrFail(t, func() bool {
+		found := 0
+		for _, c := range s.PushContext().VirtualServicesForGateway("shop", "mesh") {
+			found += len(c.Spec.(*networking.VirtualService).Tcp)
+		}
+		return found == routes
+	})
 }
 
 type count struct{ Routed, Admitted, Refused, Narrowed int }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package istio
+package policy
 
 import (
 	"fmt"
@@ -8,37 +8,45 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/anymesh/anymesh/mesh"
 	"github.com/anymesh/anymesh/model"
 	"github.com/anymesh/anymesh/pattern"
 )
 
-// grant is one permission in Istio's words.
-type grant struct {
-	of      *model.Grant
-	rules   []rule
-	intents []model.Intent // that the rules carry
+// Writer says the permissions of one identity.
+type Writer struct {
+	A *model.Access
+	O *mesh.Output
+	// Ports says ports as the proxy that enforces the policy sees them, none where any will do; ok is false where it can tell none.
+	Ports func(model.Ports) (list []string, ok bool)
+	// Stranger says why a caller of another form than a service account's cannot be admitted; nil, or empty where it can.
+	Stranger func(id string) string
 }
 
-// grant says a permission as far as Istio can: every part that is left out leaves less.
-func (w *accessWriter) grant(g *model.Grant) grant {
-	out := grant{of: g}
-	callers := w.callers(g, &out)
-	if len(callers) == 0 {
+// Grant is one permission in Istio's words.
+type Grant struct {
+	Of      *model.Grant
+	Callers []string // as principals
+	Rules   []Rule
+	Intents []model.Intent // that the rules carry
+}
+
+// Grant says a permission as far as Istio can: every part that is left out leaves less.
+func (w *Writer) Grant(g *model.Grant) Grant {
+	out := Grant{Of: g}
+	out.Callers = w.callers(g, &out)
+	if len(out.Callers) == 0 {
 		return out
 	}
-	by := []from{{source{Principals: callers}}}
-	if !g.Stream.Empty() {
-		r := rule{From: by}
-		if ports := numbers(g.Stream); len(ports) > 0 {
-			r.To = []to{{operation{Ports: ports}}}
-		}
-		out.rules = append(out.rules, r)
+	by := By(out.Callers...)
+	if ports, ok := w.Ports(g.Stream); ok && !g.Stream.Empty() {
+		out.Rules = append(out.Rules, Bytes(by, ports))
 	}
 	if !g.HTTPPorts.Empty() {
 		w.requests(g, by, &out)
 	}
-	if len(out.rules) == 0 {
-		out.intents = nil
+	if len(out.Rules) == 0 {
+		out.Intents = nil
 		return out
 	}
 	w.ports(&out)
@@ -49,7 +57,7 @@ func (w *accessWriter) grant(g *model.Grant) grant {
 //
 // A principal names the trust domain; Istio's shorter serviceAccounts would admit the account of that name in any trust domain that
 // the mesh trusts.
-func (w *accessWriter) callers(g *model.Grant, out *grant) []string {
+func (w *Writer) callers(g *model.Grant, out *Grant) []string {
 	var list []string
 	why := map[model.Intent]string{}
 	for i := range g.Sources {
@@ -59,65 +67,73 @@ func (w *accessWriter) callers(g *model.Grant, out *grant) []string {
 		case s.Pods != nil:
 			continue // as claimed
 		case id == "":
-			id = s.Identity.SPIFFE(w.a.Settings.TrustDomain)
-		case strings.HasPrefix(id, "spiffe://cluster.local/") && w.a.Settings.TrustDomain != "cluster.local":
-			why[in] = "Istio takes the trust domain cluster.local for its own, which is " + w.a.Settings.TrustDomain + ": " + id + " is left out"
+			id = s.Identity.SPIFFE(w.A.Settings.TrustDomain)
+		case strings.HasPrefix(id, "spiffe://cluster.local/") && w.A.Settings.TrustDomain != "cluster.local":
+			why[in] = "Istio takes the trust domain cluster.local for its own, which is " + w.A.Settings.TrustDomain + ": " + id + " is left out"
+			continue
+		case w.Stranger != nil && w.Stranger(id) != "":
+			why[in] = w.Stranger(id)
 			continue
 		case strings.Contains(id, "*"):
 			why[in] = "Istio takes * for any text: " + id + " is left out"
 			continue
 		}
 		list = append(list, strings.TrimPrefix(id, "spiffe://"))
-		out.intents = append(out.intents, in)
+		out.Intents = append(out.Intents, in)
 	}
 	for in, text := range why {
 		level := model.Unsupported
-		if slices.Contains(out.intents, in) {
+		if slices.ContainsFunc(out.Intents, func(o model.Intent) bool { return o.Path == in.Path }) {
 			level = model.Approximate // it names others too
+			out.Intents = append(out.Intents, in)
 		}
-		w.o.Say(in, level, text, "")
+		w.O.Say(in, level, text, "")
 	}
 	return list
 }
 
 // requests says the matches of a permission. Those with conditions on headers need a rule of their own each, since Istio ties such
 // conditions to the rule.
-func (w *accessWriter) requests(g *model.Grant, by []from, out *grant) {
-	shared := rule{From: by}
+func (w *Writer) requests(g *model.Grant, by []From, out *Grant) {
+	ports, ok := w.Ports(g.HTTPPorts)
+	if !ok {
+		return
+	}
+	shared := Rule{From: by}
 	for i := range g.HTTP {
 		m := &g.HTTP[i]
-		p := permit{ports: numbers(g.HTTPPorts)}
+		p := permit{ports: ports}
 		if why := p.read(m); why != "" {
-			w.o.SayAll(m.Intents, model.Unsupported, why+": the match is left out and stays refused", p.hint)
+			w.O.SayAll(m.Intents, model.Unsupported, why+": the match is left out and stays refused", p.hint)
 			continue
 		}
 		if p.narrow {
 			in := model.Intent{Feature: model.AccessPath, Object: m.Group.Ref(), Path: fmt.Sprintf("spec.matches[%d].pathRegex", m.Index)}
-			w.o.Say(in, model.Approximate, "Istio's path templates take segments of the letters that URLs hold unencoded, and end where a segment ends: other paths stay refused", "")
+			w.O.Say(in, model.Approximate, "Istio's path templates take segments of the letters that URLs hold unencoded, and end where a segment ends: other paths stay refused", "")
 		}
 		for in := range m.Intents {
-			out.intents = append(out.intents, in)
+			out.Intents = append(out.Intents, in)
 		}
 		if len(p.when) > 0 {
-			out.rules = append(out.rules, rule{From: by, To: []to{{p.operation()}}, When: p.when})
+			out.Rules = append(out.Rules, Rule{From: by, To: []To{{p.operation()}}, When: p.when})
 			continue
 		}
-		shared.To = append(shared.To, to{p.operation()})
+		shared.To = append(shared.To, To{p.operation()})
 	}
 	if len(shared.To) > 0 {
-		out.rules = append(out.rules, shared)
+		out.Rules = append(out.Rules, shared)
 	}
 }
 
 // ports marks the wishes that hold for a permission as a whole.
-func (w *accessWriter) ports(out *grant) {
-	g := out.of
+func (w *Writer) ports(out *Grant) {
+	g := out.Of
 	ref := g.Permission.Ref()
-	for in := range w.a.Intents {
+	for in := range w.A.Intents {
 		switch in.Feature {
 		case model.AccessSubset, model.AccessStream:
 			if in.Object == ref {
-				out.intents = append(out.intents, in)
+				out.Intents = append(out.Intents, in)
 			}
 		case model.AccessPort:
 			carried := in.Object == ref
@@ -125,35 +141,47 @@ func (w *accessWriter) ports(out *grant) {
 				carried = carried || in.Object == c.Route
 			}
 			if carried {
-				out.intents = append(out.intents, in)
+				out.Intents = append(out.Intents, in)
 			}
 		}
 	}
 }
 
-// numbers writes ports as Istio does; none where any port will do.
-func numbers(p model.Ports) []string {
+// By are sources of which each is one caller.
+func By(principals ...string) []From { return []From{{Source{Principals: principals}}} }
+
+// Bytes admits all that callers send to some ports, requests or not; to any where none is named.
+func Bytes(by []From, ports []string) Rule {
+	r := Rule{From: by}
+	if len(ports) > 0 {
+		r.To = []To{{Operation{Ports: ports}}}
+	}
+	return r
+}
+
+// Numbers are ports as the workload itself has them; none where any port will do.
+func Numbers(p model.Ports) (list []string, ok bool) {
 	if p.Any {
-		return nil
+		return nil, true
 	}
 	out := make([]string, len(p.List))
 	for i, n := range p.List {
 		out[i] = strconv.Itoa(int(n))
 	}
-	return out
+	return out, true
 }
 
 // permit is one match in Istio's words.
 type permit struct {
 	methods, paths, ports []string
-	when                  []condition
+	when                  []Condition
 	narrow                bool   // not all paths are said
 	hint                  string // why not
 }
 
 // operation always speaks of HTTP: one that spoke of ports alone would let raw TCP through too.
-func (p *permit) operation() operation {
-	o := operation{Ports: p.ports, Methods: p.methods, Paths: p.paths}
+func (p *permit) operation() Operation {
+	o := Operation{Ports: p.ports, Methods: p.methods, Paths: p.paths}
 	if len(o.Methods) == 0 && len(o.Paths) == 0 {
 		o.Methods = []string{"*"}
 	}
@@ -168,16 +196,16 @@ func (p *permit) read(m *model.GrantMatch) (why string) {
 		}
 	}
 	p.methods = m.Methods
-	if own := readTemplates(m.Path); own != nil && m.Group.FullPath && strings.Contains(m.Path, letters) {
+	if own := ReadTemplates(m.Path); own != nil && m.Group.FullPath && strings.Contains(m.Path, letters) {
 		p.paths = own
 	} else if why = p.path(pattern.Path(m.Path, m.Group.FullPath), m.Path); why != "" {
 		return why
 	}
 	for i := range m.Headers {
 		h := &m.Headers[i]
-		c := condition{Key: "request.headers[" + key(h) + "]"}
+		c := Condition{Key: "request.headers[" + Key(h) + "]"}
 		for _, v := range pattern.Value(h.Value).Alternatives() {
-			text, ok := wildcard(v)
+			text, ok := Wildcard(v)
 			if !ok {
 				p.hint = "Write it as a whole text, a beginning followed by .*, an end after .*, or several of these with |."
 				return fmt.Sprintf("Istio permits by header without expressions, and %s: %q is one", h.Name, h.Value)
@@ -200,7 +228,7 @@ func (p *permit) path(all pattern.Pattern, written string) (why string) {
 				p.paths = append(p.paths, list...)
 				continue
 			}
-		} else if text, ok := wildcard(a); ok && !strings.ContainsAny(text, "{}") {
+		} else if text, ok := Wildcard(a); ok && !strings.ContainsAny(text, "{}") {
 			p.paths = append(p.paths, text)
 			continue
 		}
@@ -210,8 +238,8 @@ func (p *permit) path(all pattern.Pattern, written string) (why string) {
 	return ""
 }
 
-// wildcard writes a pattern with the one * that Istio knows, at the beginning or at the end.
-func wildcard(p pattern.Pattern) (string, bool) {
+// Wildcard writes a pattern with the one * that Istio knows, at the beginning or at the end.
+func Wildcard(p pattern.Pattern) (string, bool) {
 	ok := p.Text != "" && !strings.Contains(p.Text, "*") // Istio refuses the empty text
 	switch p.Class {
 	case pattern.Any:
@@ -235,7 +263,7 @@ func templates(segments []pattern.Segment) []string {
 		last := i == len(segments)-1
 		b.WriteByte('/')
 		switch {
-		case (s.Kind == pattern.Literal || s.Kind == pattern.Begins) && plain(s.Text):
+		case (s.Kind == pattern.Literal || s.Kind == pattern.Begins) && Plain(s.Text):
 			b.WriteString(s.Text)
 			if s.Kind == pattern.Begins && !open {
 				return []string{b.String(), b.String() + "/{**}"}
@@ -255,8 +283,8 @@ func templates(segments []pattern.Segment) []string {
 	return nil
 }
 
-// plain says whether a text is a segment that Istio takes beside {*}: the letters of a path segment (RFC 3986), without *.
-func plain(text string) bool {
+// Plain says whether a text is a segment that Istio takes beside {*}: the letters of a path segment (RFC 3986), without *.
+func Plain(text string) bool {
 	for _, r := range text {
 		if (r < 'a' || r > 'z') && (r < 'A' || r > 'Z') && (r < '0' || r > '9') && !strings.ContainsRune("-._~%!$&'()+,;:@=", r) {
 			return false

@@ -1,0 +1,34 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package ambient
+
+import (
+	"testing"
+
+	"github.com/anymesh/anymesh/mesh"
+	"github.com/anymesh/anymesh/mesh/meshtest"
+)
+
+// TestConformance is the story that every driver passes.
+func TestConformance(t *testing.T) {
+	meshtest.Run(t, meshtest.Subject{Driver: Driver, Judge: meshtest.Judge{Route: judgeRoute, Admit: judgeAdmit}, CRDs: []string{
+		"istio/crd-all-1.30.3.yaml",
+		"gateway-api/standard/gateway.networking.k8s.io_httproutes.yaml", "gateway-api/standard/gateway.networking.k8s.io_tcproutes.yaml",
+		"gateway-api/standard/gateway.networking.k8s.io_gateways.yaml"}})
+}
+
+// TestReleases holds which driver a cluster is given by what it serves.
+func TestReleases(t *testing.T) {
+	without := func(kind string) func(mesh.Kind) bool {
+		return func(k mesh.Kind) bool { return k.Kind != kind }
+	}
+	if Driver.For(without("")) != Driver || Driver.For(without("TCPRoute")) != requestsAlone || Driver.For(without("HTTPRoute")) != nil {
+		t.Error("a cluster is given a driver whose kinds it does not serve, or not the newest")
+	}
+	for _, p := range meshtest.Claims(requestsAlone, meshtest.Cases(t)) {
+		t.Error(p)
+	}
+	for _, p := range meshtest.Meaning(meshtest.Subject{Driver: requestsAlone, Judge: meshtest.Judge{Route: judgeRoute, Admit: judgeAdmit}}, meshtest.Worlds(meshtest.Cases(t))) {
+		t.Error(p)
+	}
+}
