@@ -187,6 +187,19 @@ func (w *accessWriter) blinded(m *model.Member, only *grant, text string) {
 		}
 		w.o.SayAs(destination(g.of), model.Approximate, model.CodeSelector, fmt.Sprintf(text, m.Ref(), labelText(m.Finder())),
 			"Give the pods a label of their own, and the controller's selector too.")
+		if only != nil {
+			w.closing(g)
+		}
+	}
+}
+
+// closing says of the ports that a permission names, and admits nobody to, that they are closed: for that their numbers count.
+func (w *accessWriter) closing(g *grant) {
+	for _, c := range g.of.Carriers {
+		if in := (model.Intent{Feature: model.AccessPort, Object: c.Route, Path: "spec.matches.ports"}); c.Route.Kind == model.KindTCPRoute && len(g.of.Stream.List) > 0 {
+			w.o.Say(in, model.Approximate, "the port is closed, and admits nobody where the workloads cannot be told apart", "")
+			w.done[in] = true
+		}
 	}
 }
 
