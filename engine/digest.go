@@ -37,9 +37,12 @@ var pens = sync.Pool{New: func() any {
 // digest is the fingerprint of what an object says. Its key is not in it: keys are compared whole.
 func (p *pen) digest(o *mesh.Object) uint64 {
 	p.hash.Reset()
-	if len(o.Annotations) > 0 {
-		for _, k := range slices.Sorted(maps.Keys(o.Annotations)) {
-			_, _ = p.hash.WriteString(k + "\x00" + o.Annotations[k] + "\x00")
+	for _, m := range []map[string]string{o.Annotations, o.Labels} {
+		if len(m) == 0 {
+			continue
+		}
+		for _, k := range slices.Sorted(maps.Keys(m)) {
+			_, _ = p.hash.WriteString(k + "\x00" + m[k] + "\x00")
 		}
 	}
 	if d, ok := o.Spec.(Digester); ok {

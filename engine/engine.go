@@ -22,26 +22,31 @@ type Source interface {
 	Run(ctx context.Context, out chan<- []store.Event) error
 }
 
-// Sink takes what is to be. Apply is given each change at least once, in order, and may be given it again after an error.
+// Sink takes what is to be. Apply is given each change at least once, in order, and may be given it again after an error. An error that is a
+// [*Failed] says which changes failed: only those are given again.
 type Sink interface {
 	Apply(ctx context.Context, changes []mesh.Change) error
 }
 
 // Target is one mesh to program: how, where to, and which namespaces.
 type Target struct {
-	Driver *mesh.Driver
-	Sink   Sink                        // nil: changes are planned and go nowhere
-	Where  func(namespace string) bool // nil: everywhere
-	Every  bool                        // keep findings of intents that are exact too
+	Name     string // that tells it from the other targets; empty: the driver's
+	Driver   *mesh.Driver
+	Sink     Sink                        // nil: changes are planned and go nowhere; that of a target which runs stays
+	Where    func(namespace string) bool // nil: everywhere
+	Settings *model.Settings             // of this mesh, where they are not those of the world; nil: those of the world
+	Every    bool                        // keep findings of intents that are exact too
 }
 
 // Engine holds what is known and what was said of it.
 type Engine struct {
 	Store   *store.Store
 	targets []*target
+	leaving []*target                      // taken away, and not yet told to remove what they said
 	sources map[model.Ref][]model.Finding  // about the text of objects
 	faults  map[store.Unit][]model.Finding // what no mesh could help
 	asks    chan func()
+	touched map[model.Ref]struct{} // SMI objects of which there may be news; nil where nobody asks
 }
 
 // target is a Target with what each unit said last.
@@ -49,6 +54,8 @@ type target struct {
 	Target
 	said     map[store.Unit][]said
 	findings map[store.Unit][]model.Finding
+	failed   map[mesh.Key]Failure // changes that the sink could not make
+	queue    *queue               // while the engine runs, where there is a sink
 }
 
 // said is one object as a unit said it last: its content only as a hash.
@@ -59,8 +66,10 @@ type said struct {
 
 // Plan is what a target has to change.
 type Plan struct {
+	Target  string
 	Driver  *mesh.Driver
 	Changes []mesh.Change
+	target  *target
 }
 
 // New is an engine that knows nothing yet.
@@ -70,7 +79,7 @@ func New(targets ...Target) *Engine {
 		asks: make(chan func()),
 	}
 	for _, t := range targets {
-		e.targets = append(e.targets, &target{Target: t, said: map[store.Unit][]said{}, findings: map[store.Unit][]model.Finding{}})
+		e.targets = append(e.targets, newTarget(t))
 	}
 	return e
 }
@@ -79,6 +88,7 @@ func New(targets ...Target) *Engine {
 func (e *Engine) Set(events ...store.Event) {
 	for _, ev := range events {
 		e.Store.Set(ev)
+		e.touch(ev.Object)
 		if len(ev.Findings) == 0 {
 			delete(e.sources, ev.Object)
 		} else {
@@ -87,28 +97,35 @@ func (e *Engine) Set(events ...store.Event) {
 	}
 }
 
-// Flush translates what changed since the last call, and says what each target has to change.
+// Flush translates what changed since the last call, and says what each target has to change: those that are there, in their order, then
+// those that were taken away.
 func (e *Engine) Flush() []Plan {
-	plans := make([]Plan, len(e.targets))
+	plans := make([]Plan, len(e.targets), len(e.targets)+len(e.leaving))
 	for i, t := range e.targets {
-		plans[i].Driver = t.Driver
+		plans[i] = Plan{Target: t.Name, Driver: t.Driver, target: t}
 	}
 	results := e.translate(e.Store.Dirty())
 	for k := range results {
 		r := &results[k]
 		keepFindings(e.faults, r.unit, r.faults)
+		e.touch(r.asks...)
 		for i, t := range e.targets {
-			plans[i].Changes = t.take(plans[i].Changes, r.unit, &r.outputs[i])
+			plans[i].Changes = t.take(plans[i].Changes, r, &r.outputs[i])
 		}
 	}
 	for i := range plans {
 		plans[i].Changes = order(plans[i].Changes)
 	}
+	for _, t := range e.leaving {
+		plans = append(plans, Plan{t.Name, t.Driver, t.withdraw(), t})
+	}
+	e.leaving = nil
 	return plans
 }
 
 // take compares what a unit says with what it said last, and appends what has to change.
-func (t *target) take(changes []mesh.Change, u store.Unit, o *output) []mesh.Change {
+func (t *target) take(changes []mesh.Change, r *result, o *output) []mesh.Change {
+	u := r.unit
 	keepFindings(t.findings, u, o.findings)
 	last := t.said[u]
 	if last == nil && len(o.objects) == 0 {
@@ -118,7 +135,7 @@ func (t *target) take(changes []mesh.Change, u store.Unit, o *output) []mesh.Cha
 	for i := range o.objects {
 		now[i] = said{o.objects[i].Key(), o.hashes[i]}
 		if !slices.Contains(last, now[i]) {
-			changes = append(changes, mesh.Change{Key: now[i].key, Object: &o.objects[i]})
+			changes = append(changes, mesh.Change{Key: now[i].key, Object: &o.objects[i], For: r.asks})
 		}
 	}
 	for i := range last {

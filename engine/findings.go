@@ -23,6 +23,9 @@ func (e *Engine) Findings() []model.Finding {
 		for _, f := range t.findings {
 			all = append(all, f...)
 		}
+		for _, f := range t.failed {
+			all = append(all, t.finding(&f)...)
+		}
 	}
 	return Sort(all)
 }

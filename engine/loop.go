@@ -4,19 +4,22 @@ package engine
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"slices"
 	"sync"
 	"time"
 
 	"github.com/anymesh/anymesh/mesh"
+	"github.com/anymesh/anymesh/model"
 	"github.com/anymesh/anymesh/store"
 )
 
 // Options of Run.
 type Options struct {
 	Logger  *slog.Logger
-	Flushed func([]Plan) // called in the loop after each flush
+	Flushed func([]Plan)      // called in the loop after each flush
+	News    func([]model.Ref) // called in the loop with the SMI objects of which there may be something new to say: see About
 }
 
 // Run reads the sources, translates, and hands changes to the sinks until its context ends or a source fails. Each sink has a worker of
@@ -27,55 +30,80 @@ func (e *Engine) Run(ctx context.Context, o Options, sources ...Source) error {
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
-	var wg sync.WaitGroup
-	defer wg.Wait()
+	if o.News != nil && e.touched == nil {
+		e.touched = map[model.Ref]struct{}{}
+	}
+	r := &running{e: e, o: o}
+	defer r.wg.Wait()
 	defer cancel(nil)
 	events := make(chan []store.Event)
 	for _, s := range sources {
-		wg.Go(func() {
+		r.wg.Go(func() {
 			if err := s.Run(ctx, events); err != nil && ctx.Err() == nil {
 				cancel(err)
 			}
 		})
 	}
-	queues := make([]*queue, len(e.targets))
-	for i, t := range e.targets {
-		if t.Sink != nil {
-			queues[i] = &queue{wake: make(chan struct{}, 1)}
-			wg.Go(func() { queues[i].run(ctx, t.Sink, o.Logger.With("mesh", t.Driver.Name)) })
-		}
-	}
-	e.loop(ctx, o, events, queues)
+	r.loop(ctx, events)
 	return context.Cause(ctx)
 }
 
-func (e *Engine) loop(ctx context.Context, o Options, events <-chan []store.Event, queues []*queue) {
+// running is the loop of one Run.
+type running struct {
+	e     *Engine
+	o     Options
+	wg    sync.WaitGroup
+	begun bool // the first batch has come: before, nothing is known, and nothing must be said
+}
+
+func (r *running) loop(ctx context.Context, events <-chan []store.Event) {
 	for {
 		select {
 		case <-ctx.Done():
 			return
-		case f := <-e.asks:
+		case f := <-r.e.asks:
 			f()
 		case batch := <-events:
-			e.Set(batch...)
+			r.begun = true
+			r.e.Set(batch...)
 			for more := true; more; { // what came meanwhile is one step with it
 				select {
 				case batch = <-events:
-					e.Set(batch...)
+					r.e.Set(batch...)
 				default:
 					more = false
 				}
 			}
-			plans := e.Flush()
-			for i, q := range queues {
-				if q != nil {
-					q.put(plans[i].Changes)
-				}
-			}
-			if o.Flushed != nil {
-				o.Flushed(plans)
+			r.flush(ctx)
+		}
+		if r.begun && (r.e.Store.Pending() || len(r.e.leaving) > 0) { // someone asked for it
+			r.flush(ctx)
+		}
+		if r.o.News != nil {
+			if news := r.e.news(); len(news) > 0 && r.begun {
+				r.o.News(news)
 			}
 		}
+	}
+}
+
+func (r *running) flush(ctx context.Context) {
+	plans := r.e.Flush()
+	for i := range plans {
+		p := &plans[i]
+		if p.target.Sink == nil {
+			continue
+		}
+		if p.target.queue == nil {
+			q := &queue{sink: p.target.Sink, wake: make(chan struct{}, 1)}
+			p.target.queue = q
+			log := r.o.Logger.With("mesh", p.Target)
+			r.wg.Go(func() { r.feed(ctx, p.target, q, log) })
+		}
+		p.target.queue.put(p.Changes, i >= len(r.e.targets))
+	}
+	if r.o.Flushed != nil {
+		r.o.Flushed(plans)
 	}
 }
 
@@ -93,28 +121,55 @@ func (e *Engine) Ask(ctx context.Context, f func(*Engine)) error {
 
 // queue holds what a sink has yet to be given. Of several changes of one object only the last is kept, in the place of the last.
 type queue struct {
+	sink    Sink
 	mu      sync.Mutex
 	changes []mesh.Change
+	first   bool // the sink has been given something, be it nothing
+	last    bool // nothing comes any more
 	wake    chan struct{}
 }
 
-func (q *queue) put(changes []mesh.Change) {
-	if len(changes) == 0 {
-		return
-	}
+// put adds changes. The first put wakes the sink even without any: that everything is said, and it is nothing, is something to be known.
+func (q *queue) put(changes []mesh.Change, last bool) {
 	q.mu.Lock()
+	idle := len(changes) == 0 && q.first && !last
+	q.first, q.last = true, q.last || last
 	q.changes = merge(q.changes, changes)
 	q.mu.Unlock()
+	if !idle {
+		q.signal()
+	}
+}
+
+func (q *queue) signal() {
 	select {
 	case q.wake <- struct{}{}:
 	default:
 	}
 }
 
+// take takes all that waits.
+func (q *queue) take() (batch []mesh.Change, last bool) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	batch, q.changes = q.changes, nil
+	return batch, q.last
+}
+
+// back puts changes back, before what came meanwhile.
+func (q *queue) back(batch []mesh.Change) {
+	q.mu.Lock()
+	q.changes = merge(batch, q.changes)
+	q.mu.Unlock()
+}
+
 // merge appends later changes to earlier ones, and drops what they supersede.
 func merge(earlier, later []mesh.Change) []mesh.Change {
 	if len(earlier) == 0 {
 		return later
+	}
+	if len(later) == 0 {
+		return earlier
 	}
 	newer := make(map[mesh.Key]bool, len(later))
 	for _, c := range later {
@@ -126,7 +181,8 @@ func merge(earlier, later []mesh.Change) []mesh.Change {
 // The pauses after failures of a sink, doubled from the first to the last.
 const firstPause, lastPause = 100 * time.Millisecond, 30 * time.Second
 
-func (q *queue) run(ctx context.Context, s Sink, log *slog.Logger) {
+// feed gives a target's sink what waits, and again what failed, until the context ends or the target is gone and has removed all.
+func (r *running) feed(ctx context.Context, t *target, q *queue, log *slog.Logger) {
 	pause := firstPause
 	for {
 		select {
@@ -134,34 +190,42 @@ func (q *queue) run(ctx context.Context, s Sink, log *slog.Logger) {
 			return
 		case <-q.wake:
 		}
-		q.mu.Lock()
-		batch := q.changes
-		q.changes = nil
-		q.mu.Unlock()
-		if len(batch) == 0 {
-			continue
-		}
-		err := s.Apply(ctx, batch)
-		if err == nil {
-			pause = firstPause
-			continue
-		}
+		batch, last := q.take()
+		err := q.sink.Apply(ctx, batch)
 		if ctx.Err() != nil {
 			return
 		}
-		log.Error("changes were not applied, they will be tried again", "changes", len(batch), "pause", pause, "error", err)
-		q.mu.Lock()
-		q.changes = merge(batch, q.changes)
-		q.mu.Unlock()
+		again := batch
+		var failed *Failed
+		switch {
+		case err == nil:
+			again, failed = nil, &Failed{}
+		case errors.As(err, &failed):
+			again = make([]mesh.Change, len(failed.Failures))
+			for i := range failed.Failures {
+				again[i] = failed.Failures[i].Change
+			}
+		}
+		if failed != nil && (len(failed.Failures) > 0 || len(batch) > 0) {
+			_ = r.e.Ask(ctx, func(e *Engine) { e.applied(t, batch, failed.Failures) })
+		}
+		if err == nil {
+			if pause = firstPause; last {
+				return
+			}
+			continue
+		}
+		log.Error("changes were not applied, they will be tried again", "changes", len(again), "pause", pause, "error", err)
+		q.back(again)
+		if len(again) < len(batch) {
+			pause = firstPause // there is progress
+		}
 		select {
 		case <-ctx.Done():
 			return
 		case <-time.After(pause):
 		}
 		pause = min(2*pause, lastPause)
-		select {
-		case q.wake <- struct{}{}:
-		default:
-		}
+		q.signal()
 	}
 }

@@ -16,7 +16,8 @@ import (
 type result struct {
 	unit    store.Unit
 	faults  []model.Finding
-	outputs []output // one for each target
+	asks    []model.Ref // the SMI objects that the unit is made for
+	outputs []output    // one for each target
 }
 
 type output struct {
@@ -58,27 +59,32 @@ func (e *Engine) translate(units []store.Unit) []result {
 	return out
 }
 
-// unit joins one unit once, and gives it to every target's driver.
+// unit joins one unit once for all targets of the same settings, and gives it to every target's driver.
 func (e *Engine) unit(u store.Unit) result {
-	j := joined{unit: u}
-	r := result{unit: u, outputs: make([]output, len(e.targets))}
-	switch u.Kind {
-	case store.UnitSettings:
-		j.settings = e.Store.Settings()
-	case store.UnitEndpoints:
-		j.endpoints = model.JoinEndpoints(e.Store, u.Name)
-	case store.UnitRoute:
-		j.route, r.faults = model.JoinRoute(e.Store, u.Name)
-	case store.UnitAccess:
-		j.access, r.faults = model.JoinAccess(e.Store, model.Identity{Namespace: u.Name.Namespace, ServiceAccount: u.Name.Name})
-	}
+	r := result{unit: u, asks: e.Store.Askers(u), outputs: make([]output, len(e.targets))}
+	j := e.join(u, e.Store)
+	r.faults = j.faults
 	for i, t := range e.targets {
-		if t.Where == nil || u.Kind == store.UnitSettings || t.Where(u.Name.Namespace) {
-			r.outputs[i] = t.output(j.translate(t.Driver))
+		if t.Where != nil && u.Kind != store.UnitSettings && !t.Where(u.Name.Namespace) {
+			continue
 		}
+		mine := j
+		if t.Settings != nil {
+			mine = e.join(u, view{e.Store, t.Settings})
+		}
+		r.outputs[i] = t.output(mine.translate(t.Driver))
 	}
 	return r
 }
+
+// view is the world under the settings of one mesh.
+type view struct {
+	model.World
+	settings *model.Settings
+}
+
+// Settings of the mesh.
+func (v view) Settings() *model.Settings { return v.settings }
 
 // joined is a unit with what is known of it.
 type joined struct {
@@ -87,6 +93,22 @@ type joined struct {
 	endpoints *model.Endpoints
 	route     *model.Route
 	access    *model.Access
+	faults    []model.Finding
+}
+
+func (e *Engine) join(u store.Unit, w model.World) *joined {
+	j := &joined{unit: u}
+	switch u.Kind {
+	case store.UnitSettings:
+		j.settings = w.Settings()
+	case store.UnitEndpoints:
+		j.endpoints = model.JoinEndpoints(w, u.Name)
+	case store.UnitRoute:
+		j.route, j.faults = model.JoinRoute(w, u.Name)
+	case store.UnitAccess:
+		j.access, j.faults = model.JoinAccess(w, model.Identity{Namespace: u.Name.Namespace, ServiceAccount: u.Name.Name})
+	}
+	return j
 }
 
 func (j *joined) translate(d *mesh.Driver) *mesh.Output {

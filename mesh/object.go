@@ -73,5 +73,6 @@ func (o *Object) MarshalJSON() ([]byte, error) {
 // Change is one step of a plan: an object to be as it says, or to be gone.
 type Change struct {
 	Key    Key
-	Object *Object // nil: delete
+	Object *Object     // nil: delete
+	For    []model.Ref // the SMI objects that it is written for, where there are any
 }

@@ -39,6 +39,7 @@ const (
 	KindDeployment     Kind = "Deployment"
 	KindStatefulSet    Kind = "StatefulSet"
 	KindDaemonSet      Kind = "DaemonSet"
+	KindRollout        Kind = "Rollout" // of Argo Rollouts
 	KindSettings       Kind = "Settings"
 )
 

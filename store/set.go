@@ -126,14 +126,7 @@ func (s *Store) setSettings(v *model.Settings) {
 	for _, p := range s.perms {
 		s.place(p)
 	}
-	s.touchAll()
-}
-
-// touchAll marks every unit: the settings are read by all of them.
-func (s *Store) touchAll() {
-	for u := range s.Units {
-		s.touch(u.Kind, u.Name)
-	}
+	s.Again(nil) // the settings are read by all of them
 }
 
 // Units lists every unit that there is, in no order; some more than once.

@@ -102,7 +102,7 @@ func (r *reading) pod() {
 		}
 	}
 	if c := controller(p.Metadata.Owners); c != nil {
-		f.Workload.Kind, f.Workload.Name.Name = c.controlled(r.o.Labels)
+		f.Workload.Kind, f.Workload.Name.Name = Controlled(c.Kind, c.Name, r.o.Labels)
 	} else {
 		r.add(r.workload(r.o.Labels, r.o.Labels, &p.Spec, "spec"))
 	}
@@ -125,11 +125,16 @@ func controller(owners []owner) *owner {
 	return nil
 }
 
-// controlled is the workload's kind and name, as a user wrote it: a Deployment's pods name the ReplicaSet between, which is called after the
-// Deployment and the hash of its template.
-func (o *owner) controlled(labels map[string]string) (model.Kind, string) {
-	if hash := labels["pod-template-hash"]; o.Kind == "ReplicaSet" && hash != "" {
-		return model.KindDeployment, strings.TrimSuffix(o.Name, "-"+hash)
+// Controlled is the workload's kind and name as a user wrote it, of what controls a pod with certain labels: the pods of a Deployment, and of an
+// Argo Rollout, name the ReplicaSet between, which is called after it and the hash of its template.
+func Controlled(kind, name string, labels map[string]string) (model.Kind, string) {
+	if kind != "ReplicaSet" {
+		return model.Kind(kind), name
 	}
-	return model.Kind(o.Kind), o.Name
+	for label, k := range map[string]model.Kind{"pod-template-hash": model.KindDeployment, "rollouts-pod-template-hash": model.KindRollout} {
+		if hash := labels[label]; hash != "" {
+			return k, strings.TrimSuffix(name, "-"+hash)
+		}
+	}
+	return model.Kind(kind), name
 }

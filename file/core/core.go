@@ -38,7 +38,7 @@ func kind(apiVersion, kind string) read {
 		return func(r *reading) { r.add(&model.ServiceAccount{Name: r.ref.Name}) }
 	case "/Namespace":
 		return func(*reading) {}
-	case "apps/Deployment", "apps/StatefulSet", "apps/DaemonSet", "apps/ReplicaSet", "batch/Job":
+	case "apps/Deployment", "apps/StatefulSet", "apps/DaemonSet", "apps/ReplicaSet", "batch/Job", "argoproj.io/Rollout":
 		return (*reading).controller
 	case "batch/CronJob":
 		return (*reading).cronJob

@@ -95,7 +95,7 @@ func TestProtocol(t *testing.T) {
 		{"", "HTTP", "tcp", model.HTTP}, {"", "tcp", "http", model.TCP}, {"", "kubernetes.io/h2c", "http", model.HTTP2},
 		{"", "kubernetes.io/ws", "", model.HTTP}, {"", "kubernetes.io/wss", "", model.TLS}, {"", "amqp", "http", model.Auto}, {"", "", "", model.Auto},
 	} {
-		if got := protocol(c.transport, c.app, c.name); got != c.want {
+		if got := Protocol(c.transport, c.app, c.name); got != c.want {
 			t.Errorf("%+v is %s", c, got)
 		}
 	}

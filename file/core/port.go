@@ -56,8 +56,8 @@ func (r *reading) carried(protocol, path string) bool {
 	return false
 }
 
-// protocol is what a Service's port carries: its appProtocol says it, or else its name up to the first dash, as every mesh reads it.
-func protocol(transport, app, name string) model.Protocol {
+// Protocol is what a Service's port carries: its appProtocol says it, or else its name up to the first dash, as every mesh reads it.
+func Protocol(transport, app, name string) model.Protocol {
 	if transport == "UDP" {
 		return model.UDP
 	}
@@ -123,7 +123,7 @@ func (r *reading) service() {
 			}
 			continue
 		}
-		out := model.ServicePort{Name: p.Name, Number: r.port(*p.Port, at+".port"), Protocol: protocol(p.Protocol, p.AppProtocol, p.Name)}
+		out := model.ServicePort{Name: p.Name, Number: r.port(*p.Port, at+".port"), Protocol: Protocol(p.Protocol, p.AppProtocol, p.Name)}
 		if !r.carried(p.Protocol, at+".protocol") || out.Number == 0 {
 			continue
 		}

@@ -1,0 +1,13 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// kubectl is Kubernetes' own command, built from its module: nothing to install.
+package main
+
+import (
+	"os"
+
+	"k8s.io/component-base/cli"
+	"k8s.io/kubectl/pkg/cmd"
+)
+
+func main() { os.Exit(cli.Run(cmd.NewDefaultKubectlCommand())) }
