@@ -18,6 +18,7 @@ lint:
 	@$(GO) vet ./...
 	@$(GO) tool staticcheck ./...
 	@$(GO) run ./cmd/anymesh docs --check docs
+	@$(GO) run ./cmd/anymesh crds --check deploy/crds
 
 test:
 	@$(GO) test -race -timeout 20m ./...
@@ -25,8 +26,9 @@ test:
 oracle: ## Istio's own control plane judges what we write for it
 	@cd test/oracle/istio && $(GO) test -count=1 -timeout 30m ./...
 
-generate: ## the pages of docs that are made from the code
+generate: ## what is made from the code: pages of docs, CustomResourceDefinitions
 	@$(GO) run ./cmd/anymesh docs docs
+	@$(GO) run ./cmd/anymesh crds deploy/crds
 
 bench: ## figures at two sizes and more; see bench/README.md
 	@$(GO) test -run '^$$' -bench 'Change|FanOut' -skip '/100000$$' -benchtime 1000x ./bench

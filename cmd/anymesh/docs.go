@@ -15,39 +15,51 @@ import (
 
 	"github.com/anymesh/anymesh/cmd/anymesh/matrix"
 	"github.com/anymesh/anymesh/codes"
+	"github.com/anymesh/anymesh/deploy"
 	"github.com/anymesh/anymesh/mesh/all"
 )
 
 // docsCommand writes the pages that are made from the code, and checks that they are fresh.
 func docsCommand() *cobra.Command {
+	return madeCommand("docs", "the pages of the documentation", pages)
+}
+
+// crdsCommand does the same for the CustomResourceDefinitions.
+func crdsCommand() *cobra.Command {
+	return madeCommand("crds", "the CustomResourceDefinitions", deploy.Files)
+}
+
+func madeCommand(name, what string, files func() map[string]string) *cobra.Command {
 	var check bool
 	c := &cobra.Command{
-		Use: "docs DIR", Short: "Write the pages of the documentation that are made from the code", Hidden: true, Args: count(1, 1, "the folder of the pages"),
-		Example: "  anymesh docs docs\n  anymesh docs --check docs",
-		RunE: func(c *cobra.Command, args []string) error {
-			all := pages()
-			for _, name := range slices.Sorted(maps.Keys(all)) {
-				text := all[name]
-				path := filepath.Join(args[0], name)
-				old, err := os.ReadFile(path)
-				if err == nil && bytes.Equal(old, []byte(text)) {
-					continue
-				}
-				if check {
-					return fmt.Errorf("%s is not what the code says; run make generate", path)
-				}
-				if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
-					return err
-				}
-				if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
-					return err
-				}
-			}
-			return nil
-		},
+		Use: name + " DIR", Short: "Write " + what + " that are made from the code", Hidden: true, Args: count(1, 1, "the folder of "+what),
+		Example: "  anymesh " + name + " DIR\n  anymesh " + name + " --check DIR",
+		RunE:    func(_ *cobra.Command, args []string) error { return writeMade(args[0], files(), check) },
 	}
-	c.Flags().BoolVar(&check, "check", false, "write nothing, and fail where a page is not fresh")
+	c.Flags().BoolVar(&check, "check", false, "write nothing, and fail where a file is not fresh")
 	return c
+}
+
+// writeMade makes the files of a folder what the code says, or fails where one of them is not.
+func writeMade(dir string, files map[string]string, check bool) error {
+	for _, name := range slices.Sorted(maps.Keys(files)) {
+		text := files[name]
+		path := filepath.Join(dir, name)
+		old, err := os.ReadFile(path)
+		if err == nil && bytes.Equal(old, []byte(text)) {
+			continue
+		}
+		if check {
+			return fmt.Errorf("%s is not what the code says; run make generate", path)
+		}
+		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+			return err
+		}
+		if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 const generated = "<!-- Made from the code by `make generate`. -->\n\n"

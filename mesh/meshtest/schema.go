@@ -16,6 +16,7 @@ import (
 	v1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
 	structural "k8s.io/apiextensions-apiserver/pkg/apiserver/schema"
 	"k8s.io/apiextensions-apiserver/pkg/apiserver/schema/cel"
+	"k8s.io/apiextensions-apiserver/pkg/apiserver/schema/listtype"
 	"k8s.io/apiextensions-apiserver/pkg/apiserver/schema/pruning"
 	"k8s.io/apiextensions-apiserver/pkg/apiserver/validation"
 	"k8s.io/apimachinery/pkg/util/validation/field"
@@ -119,6 +120,9 @@ func (s Schemas) Check(text []byte) (problems []string) {
 		return []string{"no schema serves this kind"}
 	}
 	for _, e := range validation.ValidateCustomResource(nil, o, v.schema) {
+		problems = append(problems, e.Error())
+	}
+	for _, e := range listtype.ValidateListSetsAndMaps(nil, v.structural, o) {
 		problems = append(problems, e.Error())
 	}
 	if v.cel != nil {

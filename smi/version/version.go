@@ -43,6 +43,24 @@ type lack struct {
 	hint  string
 }
 
+// Place is where a field stands: in the spec, in an object of the spec, or in each item of a list of the spec.
+type Place struct {
+	In    string // the object or the list; empty: the spec itself
+	List  bool
+	Field string
+}
+
+// Missing lists the fields that a version does not have, and another version of the kind has.
+func (s *Shape) Missing(v int) []Place {
+	var list []Place
+	for i := range s.lacks {
+		if l := &s.lacks[i]; !l.has(v) {
+			list = append(list, Place{l.in, l.list, l.field})
+		}
+	}
+	return list
+}
+
 var shapes = [...]Shape{
 	{Kind: model.KindPermission, Group: AccessGroup, First: 1, Flat: 1,
 		Moved: []Moved{{"destination", "destination"}, {"rules", "specs"}, {"sources", "sources"}},
