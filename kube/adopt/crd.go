@@ -105,7 +105,7 @@ func served(c *CRD) (out []string) {
 
 // ours says whether we made or took over a definition.
 func ours(c *CRD) bool {
-	return c.Annotations[Adopted] != "" || c.Labels[mesh.ManagedBy] == mesh.Us
+	return c.Annotations[Adopted] != "" || c.Labels["app.kubernetes.io/part-of"] == mesh.Us
 }
 
 // converts says whether a definition needs the conversion webhook.

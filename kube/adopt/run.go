@@ -21,9 +21,9 @@ type Refused struct{ Definitions []*Definition }
 
 func (r *Refused) Error() string {
 	var b strings.Builder
-	b.WriteString("objects would be lost or could no longer be changed; nothing was done to")
+	b.WriteString("nothing was done, since something would be lost:")
 	for _, d := range r.Definitions {
-		fmt.Fprintf(&b, "\n%s:", d.Name)
+		fmt.Fprintf(&b, "\n%s", d.Name)
 		for _, f := range d.Faults {
 			fmt.Fprintf(&b, "\n  ‼ %s\n    → %s", f, f.Do)
 		}
@@ -101,9 +101,14 @@ func (a *Adoption) bundle(ctx context.Context, c *CRD) ([]byte, error) {
 }
 
 func (a *Adoption) create(ctx context.Context, d *Definition) error {
-	c := d.want.DeepCopy()
-	_, err := a.crds().Create(ctx, loose(c), metav1.CreateOptions{})
+	bundle, err := a.bundle(ctx, d.want)
 	if err != nil {
+		return err
+	}
+	c := d.want.DeepCopy()
+	setBundle(c, bundle)
+	_, err = a.crds().Create(ctx, loose(c), metav1.CreateOptions{})
+	if err != nil && !apierrors.IsAlreadyExists(err) { // made by another run: the next plan looks at it
 		return err
 	}
 	return a.established(ctx, d)

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package connect finds a cluster as kubectl does, and knows by which resource a kind of object is asked for.
+// Package connect is a cluster as the commands see it: found as kubectl finds it, asked for objects by their kind.
 package connect
 
 import (
@@ -17,82 +17,49 @@ import (
 	"k8s.io/client-go/dynamic"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/restmapper"
-	"k8s.io/client-go/tools/clientcmd"
-	"k8s.io/client-go/tools/clientcmd/api"
-)
 
-// Flags name a cluster and a place in it, as the flags of kubectl do. The zero value is what kubectl takes: $KUBECONFIG, or else
-// ~/.kube/config, or else the cluster that the program runs in.
-type Flags struct {
-	Kubeconfig string // file
-	Context    string // in it; empty: the current one
-	Namespace  string // empty: the context's
-}
+	"github.com/anymesh/anymesh/kube"
+)
 
 // Cluster is a cluster that can be asked.
 type Cluster struct {
-	Config    *rest.Config
-	Dynamic   dynamic.Interface
+	*kube.Cluster
 	Discovery discovery.DiscoveryInterface
-	Namespace string // of the flags or of the context
-	Name      string // of the context; empty in a cluster
+	Namespace string // of the context
 
 	mapper *restmapper.DeferredDiscoveryRESTMapper
 }
 
-// ErrNone says that there is no kubeconfig and no cluster around.
-var ErrNone = errors.New("no cluster is configured")
-
-// rate is how many requests a second we send at most: the API server's own fairness holds above it.
-const rate, burst = 200, 400
-
 // Open reads the kubeconfig. It asks the cluster nothing yet.
-func Open(f Flags) (*Cluster, error) {
-	rules := clientcmd.NewDefaultClientConfigLoadingRules()
-	rules.ExplicitPath = f.Kubeconfig
-	loader := clientcmd.NewNonInteractiveDeferredLoadingClientConfig(rules, &clientcmd.ConfigOverrides{
-		CurrentContext: f.Context, Context: api.Context{Namespace: f.Namespace}})
-	config, err := loader.ClientConfig()
-	if clientcmd.IsEmptyConfig(err) {
-		return nil, fmt.Errorf("%w: name one with --kubeconfig FILE or $KUBECONFIG", ErrNone)
-	}
+func Open(a kube.Access) (*Cluster, error) {
+	config, namespace, err := a.Load()
 	if err != nil {
-		return nil, fmt.Errorf("kubeconfig: %w", err)
+		return nil, err
 	}
 	c, err := New(config)
 	if err != nil {
 		return nil, err
 	}
-	if c.Namespace, _, err = loader.Namespace(); err != nil {
-		return nil, fmt.Errorf("kubeconfig: %w", err)
-	}
-	if raw, err := loader.RawConfig(); err == nil {
-		c.Name = raw.CurrentContext
-	}
-	if f.Context != "" {
-		c.Name = f.Context
-	}
+	c.Namespace = namespace
 	return c, nil
 }
 
 // New is a cluster by what says how to reach it.
 func New(config *rest.Config) (*Cluster, error) {
 	config = rest.CopyConfig(config)
-	config.QPS, config.Burst, config.UserAgent = rate, burst, "anymesh"
 	config.WarningHandler = rest.NoWarnings{}
-	dyn, err := dynamic.NewForConfig(config)
+	k, err := kube.Connect(config)
 	if err != nil {
-		return nil, fmt.Errorf("kubeconfig: %w", err)
+		return nil, err
 	}
-	disco, err := discovery.NewDiscoveryClientForConfig(config)
+	d, err := discovery.NewDiscoveryClientForConfig(k.Config)
 	if err != nil {
-		return nil, fmt.Errorf("kubeconfig: %w", err)
+		return nil, err
 	}
-	return &Cluster{Config: config, Dynamic: dyn, Discovery: disco, Namespace: "default",
-		mapper: restmapper.NewDeferredDiscoveryRESTMapper(memory.NewMemCacheClient(disco))}, nil
+	return &Cluster{k, d, "default", restmapper.NewDeferredDiscoveryRESTMapper(memory.NewMemCacheClient(d))}, nil
 }
 
-// Of is the client of the resource that an object belongs to, in the object's namespace. The error satisfies Unserved where the
+// Of is the client of the resource that an object belongs to, in the object's namespace. Of the error Unserved says whether the
 // cluster does not serve the kind.
 func (c *Cluster) Of(o *unstructured.Unstructured) (dynamic.ResourceInterface, error) {
 	gvk := o.GroupVersionKind()
@@ -118,7 +85,7 @@ var CRDs = schema.GroupVersionResource{Group: "apiextensions.k8s.io", Version: "
 
 // Until asks again until there is no error, for so long at most; then it returns the last one, with what was waited for.
 func Until(ctx context.Context, limit time.Duration, what string, ask func() error) error {
-	ctx, cancel := context.WithTimeout(ctx, limit)
+	inner, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
 	for {
 		err := ask()
@@ -127,14 +94,16 @@ func Until(ctx context.Context, limit time.Duration, what string, ask func() err
 		}
 		select {
 		case <-ctx.Done():
-			if cause := context.Cause(ctx); !errors.Is(cause, context.DeadlineExceeded) {
-				return cause
+			return context.Cause(ctx)
+		case <-inner.Done():
+			if errors.Is(err, context.DeadlineExceeded) {
+				return fmt.Errorf("%s within %s", what, limit)
 			}
-			return fmt.Errorf("%s: not within %s: %w", what, limit, err)
+			return fmt.Errorf("%s within %s: %w", what, limit, err)
 		case <-time.After(pause):
 		}
 	}
 }
 
 // pause lies between two questions of Until.
-const pause = 200 * time.Millisecond
+const pause = 100 * time.Millisecond
