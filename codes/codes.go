@@ -46,6 +46,7 @@ var groups = []struct{ digits, title string }{
 	{"05", "Conversion between versions"},
 	{"06", "What a mesh can say"},
 	{"07", "Reading a mesh's own objects"},
+	{"08", "Writing to a cluster"},
 }
 
 // Markdown is the page docs/codes.md.

@@ -155,4 +155,13 @@ var entries = []Entry{
 	{model.CodeNativeAmbiguous, "A native object that needs facts which the input lacks",
 		"For example a policy that selects by label, without the workloads that carry the labels.",
 		"Give the Services and workloads beside the mesh's objects."},
+	{model.CodeForeignObject, "An object of the mesh is there already, and not written by anymesh",
+		"Two authors of one object would undo each other's work, so it is left as it is, and what the SMI object asks for is not in effect.",
+		"Remove or rename the object, or let anymesh take over such objects with --adopt."},
+	{model.CodeRefused, "The cluster refused an object of the mesh",
+		"What the SMI object asks for is not in effect. The change is tried again, at longer and longer intervals.",
+		"Read the cluster's message: a missing permission, a webhook of the mesh, or a schema that differs from the one anymesh writes for."},
+	{model.CodeNotServed, "The cluster does not serve a kind of the mesh",
+		"The mesh, or a part of it, is not installed, or it is a release that speaks another version of its API.",
+		"Install the mesh's CustomResourceDefinitions, or remove the Mesh."},
 }

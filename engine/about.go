@@ -10,43 +10,38 @@ import (
 
 // About is all that is to be said of one SMI object.
 type About struct {
-	Object   model.Ref
-	Findings []model.Finding // of its text, and those that hold for every mesh
-	Meshes   []AboutMesh     // of the targets that the object concerns, in their order
+	Object     model.Ref
+	Generation int64           // of its text, where the source counts them
+	Findings   []model.Finding // of its text, and those that hold for every mesh
+	Meshes     []AboutMesh     // of the targets that the object concerns, in their order
 }
 
 // AboutMesh is what one target makes of an object.
 type AboutMesh struct {
 	Target   string
 	Driver   string
+	Pending  bool // not all of it has reached the mesh yet
 	Findings []model.Finding
 }
 
 // About gathers what is to be said of an object. The work is of the size of the units that the object is in.
 func (e *Engine) About(r model.Ref) About {
-	a := About{Object: r, Findings: slices.Clone(e.sources[r])}
+	a := About{Object: r, Generation: e.counted[r], Findings: slices.Clone(e.sources[r])}
 	units := e.Store.UnitsOf(r)
-	own := func(into *[]model.Finding, all []model.Finding) {
-		for _, f := range all {
-			if f.Object == r {
-				*into = append(*into, f)
-			}
-		}
-	}
 	for _, u := range units {
-		own(&a.Findings, e.faults[u])
+		a.own(&a.Findings, e.faults[u])
 	}
 	a.Findings = Sort(a.Findings)
 	for _, t := range e.targets {
 		if len(units) == 0 || t.Where != nil && !t.Where(r.Namespace) {
 			continue
 		}
-		m := AboutMesh{Target: t.Name, Driver: t.Driver.Name}
+		m := AboutMesh{Target: t.Name, Driver: t.Driver.Name, Pending: t.waiting[r] > 0}
 		for _, u := range units {
-			own(&m.Findings, t.findings[u])
+			a.own(&m.Findings, t.findings[u])
 		}
 		for _, f := range t.failed {
-			own(&m.Findings, t.finding(&f))
+			a.own(&m.Findings, t.finding(&f))
 		}
 		m.Findings = Sort(m.Findings)
 		a.Meshes = append(a.Meshes, m)

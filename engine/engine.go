@@ -46,6 +46,7 @@ type Engine struct {
 	sources map[model.Ref][]model.Finding  // about the text of objects
 	faults  map[store.Unit][]model.Finding // what no mesh could help
 	asks    chan func()
+	counted map[model.Ref]int64    // generations of objects
 	touched map[model.Ref]struct{} // SMI objects of which there may be news; nil where nobody asks
 }
 
@@ -54,8 +55,10 @@ type target struct {
 	Target
 	said     map[store.Unit][]said
 	findings map[store.Unit][]model.Finding
-	failed   map[mesh.Key]Failure // changes that the sink could not make
-	queue    *queue               // while the engine runs, where there is a sink
+	failed   map[mesh.Key]Failure     // changes that the sink could not make
+	pending  map[mesh.Key]mesh.Change // changes that the sink has not made yet
+	waiting  map[model.Ref]int        // how many of them are written for an object
+	queue    *queue                   // while the engine runs, where there is a sink
 }
 
 // said is one object as a unit said it last: its content only as a hash.
@@ -76,7 +79,7 @@ type Plan struct {
 func New(targets ...Target) *Engine {
 	e := &Engine{
 		Store: store.New(), sources: map[model.Ref][]model.Finding{}, faults: map[store.Unit][]model.Finding{},
-		asks: make(chan func()),
+		asks: make(chan func()), counted: map[model.Ref]int64{},
 	}
 	for _, t := range targets {
 		e.targets = append(e.targets, newTarget(t))
@@ -89,6 +92,11 @@ func (e *Engine) Set(events ...store.Event) {
 	for _, ev := range events {
 		e.Store.Set(ev)
 		e.touch(ev.Object)
+		if ev.Generation != 0 {
+			e.counted[ev.Object] = ev.Generation
+		} else {
+			delete(e.counted, ev.Object)
+		}
 		if len(ev.Findings) == 0 {
 			delete(e.sources, ev.Object)
 		} else {

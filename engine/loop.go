@@ -100,6 +100,7 @@ func (r *running) flush(ctx context.Context) {
 			log := r.o.Logger.With("mesh", p.Target)
 			r.wg.Go(func() { r.feed(ctx, p.target, q, log) })
 		}
+		p.target.await(p.Changes)
 		p.target.queue.put(p.Changes, i >= len(r.e.targets))
 	}
 	if r.o.Flushed != nil {

@@ -14,7 +14,7 @@ import (
 
 func newTarget(t Target) *target {
 	t.Name = cmp.Or(t.Name, t.Driver.Name)
-	return &target{Target: t, said: map[store.Unit][]said{}, findings: map[store.Unit][]model.Finding{}, failed: map[mesh.Key]Failure{}}
+	return &target{Target: t, said: map[store.Unit][]said{}, findings: map[store.Unit][]model.Finding{}, failed: map[mesh.Key]Failure{}, pending: map[mesh.Key]mesh.Change{}, waiting: map[model.Ref]int{}}
 }
 
 // Retarget replaces the targets. One that was there by the same name keeps what it said, so that only what it says otherwise from now on is
@@ -105,17 +105,42 @@ func (f *Failed) Unwrap() []error {
 	return out
 }
 
+// await notes changes that go to the sink now.
+func (t *target) await(changes []mesh.Change) {
+	for _, c := range changes {
+		t.made(c.Key)
+		t.pending[c.Key] = c
+		for _, r := range c.For {
+			t.waiting[r]++
+		}
+	}
+}
+
+// made notes that nothing is awaited of an object any more.
+func (t *target) made(k mesh.Key) {
+	for _, r := range t.pending[k].For {
+		if t.waiting[r]--; t.waiting[r] == 0 {
+			delete(t.waiting, r)
+		}
+	}
+	delete(t.pending, k)
+}
+
 // applied takes what became of changes: the failures, and that all others were made.
 func (e *Engine) applied(t *target, batch []mesh.Change, failures []Failure) {
 	for i := range batch {
-		if f, ok := t.failed[batch[i].Key]; ok {
-			delete(t.failed, batch[i].Key)
+		k := batch[i].Key
+		if c, ok := t.pending[k]; ok && c.Object == batch[i].Object { // and not one that was said since
+			t.made(k)
+			e.touch(c.For...)
+		}
+		if f, ok := t.failed[k]; ok {
+			delete(t.failed, k)
 			e.touch(f.Change.For...)
 		}
 	}
 	for _, f := range failures {
 		t.failed[f.Change.Key] = f
-		e.touch(f.Change.For...)
 	}
 }
 

@@ -172,3 +172,31 @@ func until(t *testing.T, what string, ok func() bool) {
 		}
 	}
 }
+
+// TestTry asks what a split would be, and leaves everything as it was.
+func TestTry(t *testing.T) {
+	e := engine.New(engine.Target{Driver: plain()})
+	e.Set(shop("a")...)
+	e.Flush()
+	name := model.Name{Namespace: "a", Name: "web"}
+	ref := model.Ref{Kind: model.KindSplit, Name: name}
+	other := model.Ref{Kind: model.KindSplit, Name: model.Name{Namespace: "a", Name: "younger"}}
+	try := func(r model.Ref, backend string) []model.Finding {
+		return e.Try(store.Event{Object: r, Facts: []model.Fact{&model.Split{Name: r.Name, Root: "web", Backends: []model.Backend{{Service: backend, Weight: 1}}}}}).Findings
+	}
+	if got := try(ref, "nobody"); len(got) == 0 || got[0].Object != ref {
+		t.Errorf("a backend that is not there is no fault: %v", got)
+	}
+	if got := try(other, "web-2"); len(got) != 1 || got[0].Code != model.CodeConflict {
+		t.Errorf("a second split of one root conflicts with nothing: %v", got)
+	}
+	if plans := e.Flush(); len(plans[0].Changes) > 0 {
+		t.Errorf("trying left something behind: %v", plans[0].Changes)
+	}
+	if got := e.About(ref).Findings; len(got) > 0 {
+		t.Errorf("trying left findings behind: %v", got)
+	}
+	if n := e.Said("plain")["Route"]; n != 2 {
+		t.Errorf("%d routes are said", n)
+	}
+}

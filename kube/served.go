@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"maps"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -30,6 +31,7 @@ type Served map[schema.GroupVersionKind]Resource
 type Resource struct {
 	schema.GroupVersionResource
 	Namespaced bool
+	Status     bool // the status is written apart
 }
 
 // Has says whether a driver's kind is served.
@@ -65,15 +67,22 @@ func (c *Cluster) Discover() (Served, error) {
 			continue
 		}
 		for i := range l.APIResources {
-			if r := &l.APIResources[i]; !subresource(r.Name) {
-				out[gv.WithKind(r.Kind)] = Resource{gv.WithResource(r.Name), r.Namespaced}
+			r := &l.APIResources[i]
+			name, sub, _ := strings.Cut(r.Name, "/")
+			of := out[gv.WithKind(r.Kind)]
+			switch sub {
+			case "":
+				of.GroupVersionResource, of.Namespaced = gv.WithResource(name), r.Namespaced
+			case "status":
+				of.Status = true
+			default:
+				continue
 			}
+			out[gv.WithKind(r.Kind)] = of
 		}
 	}
 	return out, nil
 }
-
-func subresource(name string) bool { return slices.Contains([]byte(name), '/') }
 
 // How soon after a change of the kinds the API is asked again, several changes at once, and how often it is asked in any case: kinds that
 // another server adds give no sign.

@@ -6,7 +6,7 @@ package model
 type Code string
 
 // Codes of the text of an object (AM01), of its fields (AM02), of splits (AM03), of permissions (AM04), of conversion between
-// versions (AM05), of what meshes can say (AM06), of reading a mesh's own objects (AM07).
+// versions (AM05), of what meshes can say (AM06), of reading a mesh's own objects (AM07), of writing to a cluster (AM08).
 const (
 	CodeSyntax          Code = "AM0101" // not YAML or JSON
 	CodeNoKind          Code = "AM0102" // an object without apiVersion or kind
@@ -58,4 +58,7 @@ const (
 	CodeSelector        Code = "AM0603" // the mesh selects by label, and the labels do not tell the identity
 	CodeNotUnderstood   Code = "AM0701" // a native object, or a part of one, that SMI cannot say
 	CodeNativeAmbiguous Code = "AM0702" // a native object that needs facts which the input lacks
+	CodeForeignObject   Code = "AM0801" // a native object of that name is there and not ours
+	CodeRefused         Code = "AM0802" // the cluster refused a native object
+	CodeNotServed       Code = "AM0803" // the cluster does not serve a native kind
 )

@@ -12,9 +12,10 @@ import (
 
 // Event is what one object says now: it replaces all that the object said before. No facts: the object is gone.
 type Event struct {
-	Object   model.Ref
-	Facts    []model.Fact
-	Findings []model.Finding // what is wrong with the object's own text
+	Object     model.Ref
+	Facts      []model.Fact
+	Findings   []model.Finding // what is wrong with the object's own text
+	Generation int64           // of the object's text, where its source counts them
 }
 
 // Set takes what an object says now.

@@ -55,3 +55,31 @@ func (s *Store) UnitsOf(r model.Ref) []Unit {
 
 // Mark marks one unit.
 func (s *Store) Mark(u Unit) { s.touch(u.Kind, u.Name) }
+
+// Fact is what an SMI object says; nil where it says nothing, or is not SMI's.
+func (s *Store) Fact(r model.Ref) model.Fact {
+	switch r.Kind {
+	case model.KindSplit:
+		return fact(s.splits[r.Name])
+	case model.KindGroup:
+		return fact(s.groups[r.Name])
+	case model.KindTCPRoute, model.KindUDPRoute:
+		return fact(s.routes[r])
+	case model.KindPermission:
+		return fact(s.perms[r.Name])
+	case model.KindBinding:
+		return fact(s.bindings[r.Name])
+	}
+	return nil
+}
+
+// fact is a nil interface for a nil pointer.
+func fact[T any, F interface {
+	*T
+	model.Fact
+}](f F) model.Fact {
+	if f == nil {
+		return nil
+	}
+	return f
+}

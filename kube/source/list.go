@@ -125,23 +125,40 @@ func (i *item) foreign(u *unstructured.Unstructured) error {
 	if it != nil {
 		i.event.Facts = it.Facts(o.Namespace)
 	}
-	i.meta = Meta{APIVersion: u.GetAPIVersion(), UID: string(u.GetUID()), Generation: u.GetGeneration(), Status: Fingerprint(u.Object["status"])}
+	i.event.Generation = u.GetGeneration()
+	i.meta = Meta{APIVersion: u.GetAPIVersion(), UID: u.GetUID(), Status: Fingerprint(u.Object["status"])}
 	return nil
 }
 
 var seed = maphash.MakeSeed()
 
-// Fingerprint tells one status from another, in this process. That of an object without status is 0.
+// Fingerprint tells one status from another, in this process, whenever its conditions changed. That of an object without status is 0.
 func Fingerprint(status any) uint64 {
-	var plain any
+	var plain map[string]any
 	text, err := json.Marshal(status)
-	if err == nil && json.Unmarshal(text, &plain) == nil && plain != nil { // in one order of fields, whatever type it had
-		text, err = json.Marshal(plain)
-		if err == nil {
-			return max(1, maphash.Bytes(seed, text))
+	if err != nil || json.Unmarshal(text, &plain) != nil || len(plain) == 0 {
+		return 0
+	}
+	timeless(plain)
+	if text, err = json.Marshal(plain); err != nil { // in one order of fields, whatever type it had
+		return 0
+	}
+	return max(1, maphash.Bytes(seed, text))
+}
+
+// timeless takes the times of changes out of conditions.
+func timeless(v any) {
+	switch v := v.(type) {
+	case map[string]any:
+		delete(v, "lastTransitionTime")
+		for _, x := range v {
+			timeless(x)
+		}
+	case []any:
+		for _, x := range v {
+			timeless(x)
 		}
 	}
-	return 0
 }
 
 // Add takes an object that came.

@@ -14,6 +14,7 @@ import (
 	"sync"
 	"time"
 
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/tools/cache"
 
 	"github.com/anymesh/anymesh/kube"
@@ -46,8 +47,7 @@ type Source struct {
 // Meta is what is kept of an SMI object besides its facts.
 type Meta struct {
 	APIVersion string
-	UID        string
-	Generation int64
+	UID        types.UID
 	Status     uint64 // fingerprint of its status
 }
 
