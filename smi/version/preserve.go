@@ -26,6 +26,30 @@ type preserved struct {
 	Unread  string   `json:"unread,omitempty"` // an annotation of this name that nobody could read
 }
 
+// Carried is a field that an object's annotation carries, since the object's version has no place for it.
+type Carried struct {
+	In    string // the object or the list of the spec that it belongs to; empty: the spec itself
+	Key   string // of the item of the list: the name of a match, the kind and the name of a subject
+	Field string
+}
+
+// Carries lists what the annotation of an object carries; nothing where nobody can read it.
+func Carries(root *yaml.Node) []Carried {
+	note := object.Field(object.Field(object.Field(root, "metadata"), "annotations"), Preserved)
+	if note == nil {
+		return nil
+	}
+	var p preserved
+	if content, ok := object.Text(note); !ok || json.Unmarshal([]byte(content), &p) != nil {
+		return nil
+	}
+	var list []Carried
+	for _, q := range p.Pieces {
+		list = append(list, Carried{q.In, q.Key, q.Field})
+	}
+	return list
+}
+
 // piece is one field that was taken out.
 type piece struct {
 	In    string          `json:"in,omitempty"` // the object or the list it was in; empty: the spec
