@@ -19,6 +19,7 @@ lint:
 	@$(GO) tool staticcheck ./...
 	@$(GO) run ./cmd/anymesh docs --check docs
 	@$(GO) run ./cmd/anymesh crds --check deploy/crds
+	@$(GO) run ./cmd/anymesh manifests --check deploy
 
 test:
 	@$(GO) test -race -timeout 20m ./...
@@ -26,9 +27,10 @@ test:
 oracle: ## Istio's own control plane judges what we write for it
 	@cd test/oracle/istio && $(GO) test -count=1 -timeout 30m ./...
 
-generate: ## what is made from the code: pages of docs, CustomResourceDefinitions
+generate: ## what is made from the code: pages of docs, CustomResourceDefinitions, manifests, the chart
 	@$(GO) run ./cmd/anymesh docs docs
 	@$(GO) run ./cmd/anymesh crds deploy/crds
+	@$(GO) run ./cmd/anymesh manifests deploy
 
 bench: ## figures at two sizes and more; see bench/README.md
 	@$(GO) test -run '^$$' -bench 'Change|FanOut' -skip '/100000$$' -benchtime 1000x ./bench

@@ -67,7 +67,7 @@ Exit codes: 0 done, and all exact; 1 failure; 3 approximate; 4 unsupported; 5 in
 	c.SetFlagErrorFunc(misused)
 	c.AddGroup(&cobra.Group{ID: "run", Title: "Run a mesh:"}, &cobra.Group{ID: "move", Title: "Translate and move:"}, &cobra.Group{ID: "ask", Title: "Ask:"})
 	c.AddCommand(upCommand(), demoCommand(), translateCommand(), importCommand(), convertCommand(), checkCommand(), whyCommand(), diffCommand(),
-		matrixCommand(), explainCommand(), docsCommand(), crdsCommand(), versionCommand())
+		matrixCommand(), explainCommand(), docsCommand(), crdsCommand(), manifestsCommand(), versionCommand())
 	return c
 }
 

@@ -3,9 +3,10 @@
 package manifest
 
 import (
-	"bytes"
 	"fmt"
+	"strings"
 
+	"github.com/anymesh/anymesh/deploy"
 	"github.com/anymesh/anymesh/object"
 )
 
@@ -21,22 +22,21 @@ func Objects(v *Values) (out []map[string]any) {
 	return out
 }
 
-// Files are the generated files, by path below the folder deploy: the manifests and the chart. The definitions are YAML documents by the name of
-// their file.
-func Files(definitions map[string][]byte) map[string][]byte {
-	out := map[string][]byte{
+// Files are the generated files, by path below the folder deploy: the manifests and the chart.
+func Files() map[string]string {
+	out := map[string]string{
 		"manifests/anymesh.yaml":            manifests(),
 		"chart/anymesh/Chart.yaml":          chart(),
-		"chart/anymesh/values.yaml":         append([]byte(made), valuesText()...),
-		"chart/anymesh/.helmignore":         []byte(".*\n*.tgz\n"),
-		"chart/anymesh/README.md":           []byte(readme),
-		"manifests/crds.yaml":               []byte(made),
-		"chart/anymesh/templates/NOTES.txt": []byte(notes),
+		"chart/anymesh/values.yaml":         made + string(valuesText()),
+		"chart/anymesh/.helmignore":         ".*\n*.tgz\n",
+		"chart/anymesh/README.md":           readme,
+		"manifests/crds.yaml":               made,
+		"chart/anymesh/templates/NOTES.txt": notes,
 	}
-	for _, name := range sortedKeys(definitions) {
-		text := definitions[name]
-		out["chart/anymesh/crds/"+name] = append([]byte(made), text...)
-		out["manifests/crds.yaml"] = append(append(out["manifests/crds.yaml"], "---\n"...), bytes.TrimPrefix(text, []byte("---\n"))...)
+	all := deploy.Files()
+	for _, name := range sortedKeys(all) {
+		out["chart/anymesh/crds/"+name] = all[name]
+		out["manifests/crds.yaml"] += "---\n" + strings.TrimPrefix(all[name], made)
 	}
 	for _, o := range allObjects() {
 		if o.outer {
@@ -45,28 +45,28 @@ func Files(definitions map[string][]byte) map[string][]byte {
 		name := "chart/anymesh/templates/" + o.file + ".yaml"
 		var w writer
 		w.object(&o)
-		if out[name] == nil {
-			out[name] = []byte("{{- /* Made from the code by make generate. */}}\n")
+		if out[name] == "" {
+			out[name] = "{{- /* Made from the code by make generate. */}}\n"
 		}
-		out[name] = append(out[name], w.Bytes()...)
+		out[name] += w.String()
 	}
 	return out
 }
 
-const made = "# Made from the code by make generate.\n"
+const made = "# Made from the code by `make generate`.\n"
 
-func manifests() []byte {
+func manifests() string {
 	var text []byte
 	for _, o := range Objects(Defaults()) {
 		text = object.AppendYAML(text, o)
 	}
-	return append([]byte(made), text...)
+	return made + string(text)
 }
 
-func chart() []byte {
-	return fmt.Appendf([]byte(made), `apiVersion: v2
+func chart() string {
+	return made + fmt.Sprintf(`apiVersion: v2
 name: anymesh
-description: One voice for every service mesh: the Service Mesh Interface, made real on the meshes of a cluster.
+description: "One voice for every service mesh: the Service Mesh Interface, made real on the meshes of a cluster."
 type: application
 version: %[1]s
 appVersion: %[1]q
@@ -95,6 +95,9 @@ const notes = `anymesh runs in {{ .Release.Namespace }}.
 
 Look at it:           anymesh check
 What of SMI became:   anymesh status -A
+{{- if ne .Release.Namespace "anymesh-system" }}
+The CustomResourceDefinitions name the webhook of anymesh-system: run anymesh install --only-crds --namespace {{ .Release.Namespace }}
+{{- end }}
 {{- if .Release.IsUpgrade }}
 Helm does not change CustomResourceDefinitions: run anymesh install --only-crds
 {{- end }}

@@ -2,6 +2,15 @@
 
 package manifest
 
+import (
+	"encoding/json"
+
+	"go.yaml.in/yaml/v3"
+
+	"github.com/anymesh/anymesh/deploy"
+	"github.com/anymesh/anymesh/deploy/schema"
+)
+
 // Object is one object of the description.
 type Object struct {
 	file  string // of the chart
@@ -65,9 +74,9 @@ func allObjects() []Object {
 			f("roleRef", roleRef("Role")), f("subjects", subjects())}},
 		shared("view", reads, "view", "edit", "admin"),
 		shared("edit", list{"create", "update", "patch", "delete", "deletecollection"}, "edit", "admin"),
-		service(WebhookName, "webhook", 443),
+		service(WebhookName, "webhook", schema.Port),
 		service(Name+"-metrics", "metrics", metricsPort),
-		settings(), deployment(), budget(), policy(), monitor(),
+		settings(), deployment(), budget(), policy(), monitor(), admission(),
 	}
 	return out
 }
@@ -184,4 +193,67 @@ func monitor() Object {
 	return Object{file: "servicemonitor", when: &when, body: dict{f("apiVersion", "monitoring.coreos.com/v1"), f("kind", "ServiceMonitor"), f("metadata", m),
 		f("spec", dict{f("selector", dict{f("matchLabels", selector())}),
 			f("endpoints", list{dict{f("port", "metrics"), f("interval", ref("serviceMonitor.interval"))}})})}}
+}
+
+// admission is the configuration by which the API server asks the webhook. It calls the Service of this installation.
+func admission() Object {
+	c := deploy.Validation()
+	raw, err := json.Marshal(c)
+	var n yaml.Node // which keeps the order
+	if err == nil {
+		err = yaml.Unmarshal(raw, &n)
+	}
+	if err != nil {
+		panic("manifest: the configuration of the webhook does not marshal: " + err.Error())
+	}
+	d := plain(n.Content[0]).(dict)
+	d.put("metadata", wide(c.Name))
+	for _, h := range d.at("webhooks").(list) {
+		h.(dict).put("failurePolicy", ref("webhook.failurePolicy"))
+		h.(dict).at("clientConfig").(dict).at("service").(dict).put("namespace", namespace)
+	}
+	return Object{file: "webhook", body: d}
+}
+
+// plain is a tree as a description.
+func plain(n *yaml.Node) any {
+	switch n.Kind {
+	case yaml.MappingNode:
+		d := dict{}
+		for i := 0; i < len(n.Content); i += 2 {
+			d = append(d, f(n.Content[i].Value, plain(n.Content[i+1])))
+		}
+		return d
+	case yaml.SequenceNode:
+		l := list{}
+		for _, x := range n.Content {
+			l = append(l, plain(x))
+		}
+		return l
+	}
+	var v any
+	if err := n.Decode(&v); err != nil {
+		panic("manifest: " + err.Error())
+	}
+	return v
+}
+
+func (d dict) at(key string) any {
+	for _, x := range d {
+		if x.key == key {
+			return x.value
+		}
+	}
+	panic("manifest: no field " + key)
+}
+
+// put changes a field, which must be there.
+func (d dict) put(key string, value any) {
+	for i := range d {
+		if d[i].key == key {
+			d[i].value = value
+			return
+		}
+	}
+	panic("manifest: no field " + key)
 }

@@ -6,16 +6,17 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/anymesh/anymesh/deploy/schema"
 	"github.com/anymesh/anymesh/mesh"
 	"github.com/anymesh/anymesh/mesh/all"
 	"github.com/anymesh/anymesh/model"
 	"github.com/anymesh/anymesh/smi"
 )
 
-// Names of what the webhook keeps in the cluster.
+// Names of what is in the cluster.
 const (
-	Name          = "anymesh"
-	WebhookName   = "anymesh-webhook"
+	Name          = "anymesh" // of the Deployment, its account, its roles and its lease
+	WebhookName   = schema.Service
 	CertName      = "anymesh-webhook-cert"
 	Configuration = "anymesh" // ValidatingWebhookConfiguration
 )
@@ -68,15 +69,12 @@ func spoken() (groups []string, of map[string]list) {
 	return groups, of
 }
 
-// Definitions lists the names of all CustomResourceDefinitions of ours.
-func Definitions() (out []string) {
-	groups, of := spoken()
-	for _, g := range groups {
-		for _, r := range of[g] {
-			out = append(out, r.(string)+"."+g)
-		}
+// definitions lists the names of all CustomResourceDefinitions of ours.
+func definitions() (out list) {
+	for _, d := range schema.All() {
+		out = append(out, d.Name)
 	}
-	return append(out, "meshes.anymesh.dev")
+	return out
 }
 
 // permits says whether a mesh has objects in a cluster for which permission is needed.
@@ -117,14 +115,10 @@ func clusterRules() (out list) {
 	}
 	out = append(out,
 		rule("anymesh.dev", list{"meshes"}, reads), rule("anymesh.dev", list{"meshes/status"}, list{"patch"}),
-		rule("events.k8s.io", list{"events"}, list{"create", "patch"}), rule("", list{"events"}, list{"create", "patch"}),
+		rule("", list{"events"}, list{"create", "patch"}),
 		rule("apiextensions.k8s.io", list{"customresourcedefinitions"}, reads))
-	var names list
-	for _, n := range Definitions() {
-		names = append(names, n)
-	}
-	out = append(out, named("apiextensions.k8s.io", list{"customresourcedefinitions"}, names, list{"patch"}),
-		named("admissionregistration.k8s.io", list{"validatingwebhookconfigurations"}, list{Configuration}, list{"get", "list", "watch", "patch"}))
+	out = append(out, named("apiextensions.k8s.io", list{"customresourcedefinitions"}, definitions(), list{"patch"}),
+		named("admissionregistration.k8s.io", list{"validatingwebhookconfigurations"}, list{Configuration}, list{"get", "patch"}))
 	for _, d := range all.Meshes() {
 		of := kinds(d)
 		when := has("meshes", d.Name)
@@ -148,9 +142,9 @@ func sortedKeys[V any](m map[string]V) []string {
 func localRules() list {
 	return list{
 		rule("coordination.k8s.io", list{"leases"}, list{"create"}),
-		named("coordination.k8s.io", list{"leases"}, list{Name}, list{"get", "update", "patch"}),
+		named("coordination.k8s.io", list{"leases"}, list{Name}, list{"get", "update"}),
 		rule("", list{"secrets"}, list{"create"}),
-		named("", list{"secrets"}, list{CertName}, list{"get", "list", "watch", "update", "patch"}),
+		named("", list{"secrets"}, list{CertName}, list{"get", "update"}),
 	}
 }
 

@@ -9,6 +9,8 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/anymesh/anymesh/deploy"
+	"github.com/anymesh/anymesh/deploy/schema"
 	"github.com/anymesh/anymesh/mesh/all"
 	"github.com/anymesh/anymesh/object"
 )
@@ -17,7 +19,7 @@ import (
 const Release = "0.1.0"
 
 // Namespace is where anymesh lives where nobody says otherwise.
-const Namespace = "anymesh-system"
+const Namespace = schema.Namespace
 
 // Values are what a user chooses.
 type Values struct {
@@ -58,7 +60,7 @@ func options() []option {
 		{"config", "settings of the controller, written into its file --config", map[string]any{}},
 		{"extraArgs", "more flags of anymesh controller", []any{}},
 		{"webhook", "", []option{
-			{"failurePolicy", "Fail: what cannot be checked is not taken; Ignore: it is taken unchecked", "Fail"},
+			{"failurePolicy", "while the webhook is away: Ignore takes objects unchecked, of which the controller does nothing that is broken; Fail takes none", string(*deploy.Validation().Webhooks[0].FailurePolicy)},
 		}},
 		{"podDisruptionBudget", "", []option{{"enabled", "", true}}},
 		{"networkPolicy", "lets in webhook calls, probes and scrapes, and nothing else", []option{{"enabled", "", true}}},
