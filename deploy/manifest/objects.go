@@ -76,7 +76,7 @@ func allObjects() []Object {
 		shared("edit", list{"create", "update", "patch", "delete", "deletecollection"}, "edit", "admin"),
 		service(WebhookName, "webhook", schema.Port),
 		service(Name+"-metrics", "metrics", metricsPort),
-		settings(), deployment(), budget(), policy(), monitor(), admission(),
+		deployment(), budget(), policy(), monitor(), admission(),
 	}
 	return out
 }
@@ -96,14 +96,6 @@ func service(name, port string, number int) Object {
 	})}}
 }
 
-// settings is the controller's file.
-func settings() Object {
-	when := on("config")
-	content := expr{"toYaml .Values.config | quote", func(v *Values) any { return yamlText(v.at("config")) }}
-	return Object{file: "config", when: &when, body: dict{f("apiVersion", "v1"), f("kind", "ConfigMap"), f("metadata", meta(Name)),
-		f("data", dict{f("config.yaml", content)})}}
-}
-
 func deployment() Object {
 	return Object{file: "deployment", body: dict{f("apiVersion", "apps/v1"), f("kind", "Deployment"), f("metadata", meta(Name)), f("spec", dict{
 		f("replicas", ref("replicas")),
@@ -118,7 +110,6 @@ func deployment() Object {
 }
 
 func pod() dict {
-	config := on("config")
 	return dict{
 		f("serviceAccountName", Name),
 		f("imagePullSecrets", block{"image.pullSecrets"}),
@@ -131,7 +122,6 @@ func pod() dict {
 			f("seccompProfile", dict{f("type", "RuntimeDefault")})}),
 		f("terminationGracePeriodSeconds", 30),
 		f("containers", list{container()}),
-		f("volumes", list{dict{f("name", "config"), f("configMap", dict{f("name", Name)})}}).if_(config),
 	}
 }
 
@@ -140,15 +130,13 @@ func spread(key string) dict {
 }
 
 func container() dict {
-	config := on("config")
 	return dict{
 		f("name", "controller"),
 		f("image", image),
 		f("imagePullPolicy", ref("image.pullPolicy")),
 		f("args", list{"controller",
 			expr{`printf "--namespace=%s" .Release.Namespace | quote`, func(v *Values) any { return "--namespace=" + v.Namespace }},
-			"--metrics-addr=:9090", "--health-addr=:8081", "--webhook-addr=:9443", "--leader-elect",
-			item{"--config=/etc/anymesh/config.yaml", &config}, spliced{"extraArgs"}}),
+			"--metrics-addr=:9090", "--health-addr=:8081", "--webhook-addr=:9443", "--leader-elect", spliced{"extraArgs"}}),
 		f("env", list{dict{f("name", "GOMEMLIMIT"), f("valueFrom", dict{f("resourceFieldRef", dict{f("resource", "limits.memory"), f("divisor", "1")})})}}),
 		f("ports", list{port("webhook", webhookPort), port("metrics", metricsPort), port("health", healthPort)}),
 		f("startupProbe", probe("/healthz", 2, 60)),
@@ -157,7 +145,6 @@ func container() dict {
 		f("resources", block{"resources"}),
 		f("securityContext", dict{f("allowPrivilegeEscalation", false), f("readOnlyRootFilesystem", true),
 			f("capabilities", dict{f("drop", list{"ALL"})})}),
-		f("volumeMounts", list{dict{f("name", "config"), f("mountPath", "/etc/anymesh"), f("readOnly", true)}}).if_(config),
 	}
 }
 

@@ -57,7 +57,6 @@ func options() []option {
 		{"tolerations", "", []any{}},
 		{"affinity", "", map[string]any{}},
 		{"podAnnotations", "", map[string]any{}},
-		{"config", "settings of the controller, written into its file --config", map[string]any{}},
 		{"extraArgs", "more flags of anymesh controller", []any{}},
 		{"webhook", "", []option{
 			{"failurePolicy", "while the webhook is away: Ignore takes objects unchecked, of which the controller does nothing that is broken; Fail takes none", string(*deploy.Validation().Webhooks[0].FailurePolicy)},

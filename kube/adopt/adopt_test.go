@@ -192,7 +192,7 @@ func (w *world) whole(before map[string]map[string]any, stored map[string]string
 		if n := storage(d); storage(c) != n || !slices.Equal(c.Status.StoredVersions, []string{n}) || c.Annotations[Progress] != "" || !ours(c) {
 			w.t.Errorf("%s stores %s, has stored %v, %v", d.Name, storage(c), c.Status.StoredVersions, c.Annotations)
 		}
-		if got, want := served(c), served(d); !slices.Equal(got, want) {
+		if got, want := Served(c), Served(d); !slices.Equal(got, want) {
 			w.t.Errorf("%s serves %v, not %v", d.Name, got, want)
 		}
 	}

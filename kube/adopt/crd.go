@@ -9,6 +9,7 @@ import (
 	"maps"
 	"reflect"
 	"slices"
+	"strings"
 
 	v1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -44,8 +45,8 @@ func (a *Adoption) crds() interface {
 	return a.Cluster.Dynamic.Resource(connect.CRDs)
 }
 
-// read gets a definition.
-func (a *Adoption) read(ctx context.Context, name string) (*CRD, error) {
+// Read gets a definition as it is.
+func (a *Adoption) Read(ctx context.Context, name string) (*CRD, error) {
 	u, err := a.crds().Get(ctx, name, metav1.GetOptions{})
 	if err != nil {
 		return nil, err
@@ -93,8 +94,8 @@ func version(c *CRD, name string) *v1.CustomResourceDefinitionVersion {
 	return nil
 }
 
-// served lists the versions that are served.
-func served(c *CRD) (out []string) {
+// Served lists the versions that a definition serves.
+func Served(c *CRD) (out []string) {
 	for _, v := range c.Spec.Versions {
 		if v.Served {
 			out = append(out, v.Name)
@@ -108,8 +109,8 @@ func ours(c *CRD) bool {
 	return c.Annotations[Adopted] != "" || c.Labels["app.kubernetes.io/part-of"] == mesh.Us
 }
 
-// converts says whether a definition needs the conversion webhook.
-func converts(c *CRD) bool {
+// Converts says whether a definition needs a conversion webhook.
+func Converts(c *CRD) bool {
 	return c.Spec.Conversion != nil && c.Spec.Conversion.Strategy == v1.WebhookConverter
 }
 
@@ -122,11 +123,11 @@ func extended(live, want *CRD, bundle []byte) *CRD {
 		v.Storage = v.Name == storage(live)
 	}
 	setBundle(out, bundle)
-	if len(bundle) == 0 && converts(live) && sameService(live, want) { // what the webhook wrote stays
+	if len(bundle) == 0 && Converts(live) && sameService(live, want) { // what the webhook wrote stays
 		setBundle(out, live.Spec.Conversion.Webhook.ClientConfig.CABundle)
 	}
 	if !ours(live) {
-		record, _ := json.Marshal(adopted{Whose(live), storage(live), served(live)})
+		record, _ := json.Marshal(adopted{Whose(live), storage(live), Served(live)})
 		set(&out.Annotations, Adopted, string(record))
 	}
 	for k := range out.Annotations {
@@ -161,7 +162,7 @@ func set(m *map[string]string, k, v string) {
 }
 
 func setBundle(c *CRD, bundle []byte) {
-	if converts(c) && c.Spec.Conversion.Webhook != nil && c.Spec.Conversion.Webhook.ClientConfig != nil {
+	if Converts(c) && c.Spec.Conversion.Webhook != nil && c.Spec.Conversion.Webhook.ClientConfig != nil {
 		c.Spec.Conversion.Webhook.ClientConfig.CABundle = bundle
 	}
 }
@@ -169,7 +170,7 @@ func setBundle(c *CRD, bundle []byte) {
 // sameService says whether two definitions ask the same webhook.
 func sameService(a, b *CRD) bool {
 	s := func(c *CRD) string {
-		if !converts(c) || c.Spec.Conversion.Webhook == nil || c.Spec.Conversion.Webhook.ClientConfig == nil || c.Spec.Conversion.Webhook.ClientConfig.Service == nil {
+		if !Converts(c) || c.Spec.Conversion.Webhook == nil || c.Spec.Conversion.Webhook.ClientConfig == nil || c.Spec.Conversion.Webhook.ClientConfig.Service == nil {
 			return ""
 		}
 		svc := c.Spec.Conversion.Webhook.ClientConfig.Service
@@ -211,14 +212,14 @@ func Whose(c *CRD) string {
 	case c.Labels["app.kubernetes.io/part-of"] == "nginx-service-mesh":
 		return "NGINX Service Mesh"
 	}
-	if owners := keepers(c); len(owners) > 0 {
+	if owners := Keepers(c); len(owners) > 0 {
 		return owners[0]
 	}
 	return "someone else"
 }
 
-// keepers names the programs which write a definition back as they know it, by the marks that they leave.
-func keepers(c *CRD) (out []string) {
+// Keepers names the programs which write a definition back as they know it, by the marks that they leave.
+func Keepers(c *CRD) (out []string) {
 	for k, v := range c.Annotations {
 		switch k {
 		case "meta.helm.sh/release-name":
@@ -243,3 +244,24 @@ func keepers(c *CRD) (out []string) {
 
 // sorted are the names of a set.
 func sorted[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }
+
+// Wrong lists what a definition lacks to be the wanted one.
+func Wrong(live, want *CRD) (out []string) {
+	for _, f := range unfit(live, want) {
+		out = append(out, f.What)
+	}
+	for _, v := range Served(want) {
+		if !slices.Contains(Served(live), v) {
+			out = append(out, v+" is not served")
+		}
+	}
+	if storage(live) != storage(want) {
+		out = append(out, storage(live)+" is stored")
+	} else if len(live.Status.StoredVersions) > 1 {
+		out = append(out, fmt.Sprintf("objects are stored as %s", strings.Join(live.Status.StoredVersions, ", ")))
+	}
+	if Converts(want) && !sameService(live, want) {
+		out = append(out, "it does not convert by our webhook")
+	}
+	return out
+}

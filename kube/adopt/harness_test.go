@@ -237,7 +237,7 @@ func (w *world) create(text string) {
 
 func (w *world) crd(name string) *CRD {
 	w.t.Helper()
-	c, err := w.a.read(w.t.Context(), name)
+	c, err := w.a.Read(w.t.Context(), name)
 	if err != nil {
 		w.t.Fatal(err)
 	}
@@ -252,13 +252,13 @@ func (w *world) all() map[string]map[string]any {
 		if want.Spec.Scope != v1.NamespaceScoped {
 			continue
 		}
-		live, err := w.a.read(w.t.Context(), want.Name)
+		live, err := w.a.Read(w.t.Context(), want.Name)
 		if apierrors.IsNotFound(err) {
 			continue
 		} else if err != nil {
 			w.t.Fatal(err)
 		}
-		for _, v := range served(live) {
+		for _, v := range Served(live) {
 			list, err := w.a.objects(want, v).Namespace(w.ns).List(w.t.Context(), metav1.ListOptions{})
 			if err != nil {
 				w.t.Fatalf("%s as %s: %v", want.Name, v, err)

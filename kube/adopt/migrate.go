@@ -41,14 +41,14 @@ func (a *Adoption) answer(ctx context.Context, d *Definition) error {
 // Probe asks the API server once to convert an object of a definition. No error: it can. A definition without conversion has none.
 func (a *Adoption) Probe(ctx context.Context, c *CRD) error {
 	sample, ok := samples[c.Spec.Names.Kind]
-	if !ok || !converts(c) {
+	if !ok || !Converts(c) {
 		return nil
 	}
-	i := slices.IndexFunc(served(c), func(v string) bool { return v != storage(c) })
+	i := slices.IndexFunc(Served(c), func(v string) bool { return v != storage(c) })
 	if i < 0 {
 		return nil
 	}
-	to := served(c)[i]
+	to := Served(c)[i]
 	text, _, err := smi.ConvertJSON([]byte(fmt.Sprintf(`{"apiVersion":%q,"kind":%q,"metadata":{"name":"anymesh-probe","namespace":"default"},"spec":%s}`,
 		smi.Newest(model.Kind(c.Spec.Names.Kind)), c.Spec.Names.Kind, sample)), c.Spec.Group+"/"+to)
 	if err != nil {
@@ -134,7 +134,7 @@ type progress struct {
 // migrate writes every object anew, page by page, and notes after each how far it came.
 func (a *Adoption) migrate(ctx context.Context, d *Definition) error {
 	p := progress{To: storage(d.want)}
-	live, err := a.read(ctx, d.Name)
+	live, err := a.Read(ctx, d.Name)
 	if err != nil {
 		return err
 	}

@@ -103,7 +103,7 @@ func (a *Adoption) Plan(ctx context.Context) (out []*Definition, err error) {
 
 func (a *Adoption) plan(ctx context.Context, want *CRD) (*Definition, error) {
 	d := &Definition{Name: want.Name, want: want}
-	live, err := a.read(ctx, want.Name)
+	live, err := a.Read(ctx, want.Name)
 	if apierrors.IsNotFound(err) {
 		d.Steps = []Step{Create}
 		return d, nil
@@ -130,7 +130,7 @@ func steps(live, want *CRD) (out []Step) {
 	}
 	moved := storage(live) == newest
 	done := moved && slices.Equal(live.Status.StoredVersions, []string{newest})
-	if converts(want) && (!done || len(out) > 0) {
+	if Converts(want) && (!done || len(out) > 0) {
 		out = append(out, Answer)
 	}
 	if !moved {
@@ -166,7 +166,7 @@ func unfit(live, want *CRD) (out []Fault) {
 
 // notes are what a user should know of a definition that was there.
 func notes(live, want *CRD) (out []string) {
-	for _, k := range keepers(live) {
+	for _, k := range Keepers(live) {
 		out = append(out, k+" may write this definition back, or delete it with every object: take it out of there first")
 	}
 	for _, h := range handles {
@@ -174,7 +174,7 @@ func notes(live, want *CRD) (out []string) {
 			out = append(out, "loses the mark "+h+", by which another program would delete or overwrite it")
 		}
 	}
-	if live.Spec.Conversion != nil && live.Spec.Conversion.Strategy == v1.WebhookConverter && !sameService(live, want) && converts(want) {
+	if live.Spec.Conversion != nil && live.Spec.Conversion.Strategy == v1.WebhookConverter && !sameService(live, want) && Converts(want) {
 		out = append(out, "another conversion webhook serves it now; ours takes its place")
 	}
 	for _, v := range live.Spec.Versions {
@@ -209,7 +209,7 @@ func readable(c *CRD) string {
 	if v := version(c, storage(c)); v != nil && v.Served {
 		return v.Name
 	}
-	if all := served(c); len(all) > 0 {
+	if all := Served(c); len(all) > 0 {
 		return all[0]
 	}
 	return storage(c)

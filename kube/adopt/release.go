@@ -32,7 +32,7 @@ type Release struct {
 // would show and take objects of another shape than it says.
 func (a *Adoption) Releases(ctx context.Context) (out []*Release, err error) {
 	for _, want := range a.Wanted {
-		live, err := a.read(ctx, want.Name)
+		live, err := a.Read(ctx, want.Name)
 		if apierrors.IsNotFound(err) {
 			continue
 		} else if err != nil {
@@ -52,8 +52,8 @@ func (a *Adoption) Releases(ctx context.Context) (out []*Release, err error) {
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", want.Name, err)
 		}
-		if out = append(out, r); !converts(live) || !sameService(live, want) {
-			r.Keeps = served(live)
+		if out = append(out, r); !Converts(live) || !sameService(live, want) {
+			r.Keeps = Served(live)
 			continue
 		}
 		r.split()
@@ -133,7 +133,7 @@ func (a *Adoption) Let(ctx context.Context, list []*Release, agreed bool) error 
 		return &refused
 	}
 	for _, r := range list {
-		if !converts(r.live) {
+		if !Converts(r.live) {
 			continue
 		}
 		err := a.edit(ctx, &Definition{Name: r.Name}, func(c *CRD) *CRD {

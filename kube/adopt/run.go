@@ -94,7 +94,7 @@ func (a *Adoption) step(ctx context.Context, d *Definition, s Step) error {
 
 // bundle is the CA of the webhook; none where it writes that itself.
 func (a *Adoption) bundle(ctx context.Context, c *CRD) ([]byte, error) {
-	if a.Bundle == nil || !converts(c) {
+	if a.Bundle == nil || !Converts(c) {
 		return nil, nil
 	}
 	return a.Bundle(ctx)
@@ -117,7 +117,7 @@ func (a *Adoption) create(ctx context.Context, d *Definition) error {
 // established waits until the cluster serves a definition.
 func (a *Adoption) established(ctx context.Context, d *Definition) error {
 	return connect.Until(ctx, time.Minute, "the definition is not served", func() error {
-		c, err := a.read(ctx, d.Name)
+		c, err := a.Read(ctx, d.Name)
 		if err != nil {
 			return err
 		}
@@ -136,7 +136,7 @@ func (a *Adoption) established(ctx context.Context, d *Definition) error {
 // edit changes a definition, again where somebody else changed it meanwhile.
 func (a *Adoption) edit(ctx context.Context, d *Definition, f func(*CRD) *CRD) error {
 	for {
-		live, err := a.read(ctx, d.Name)
+		live, err := a.Read(ctx, d.Name)
 		if err != nil {
 			return err
 		}
@@ -165,7 +165,7 @@ func (a *Adoption) extend(ctx context.Context, d *Definition) error {
 	if err != nil {
 		return err
 	}
-	if !converts(d.want) || converts(before) {
+	if !Converts(d.want) || Converts(before) {
 		return nil
 	}
 	if err = a.answer(ctx, d); err == nil {
@@ -203,7 +203,7 @@ func (a *Adoption) flip(ctx context.Context, d *Definition) error {
 
 func (a *Adoption) trim(ctx context.Context, d *Definition) error {
 	for {
-		live, err := a.read(ctx, d.Name)
+		live, err := a.Read(ctx, d.Name)
 		if err != nil {
 			return err
 		}

@@ -124,7 +124,7 @@ func TestRefused(t *testing.T) {
 		if d.Name == splitName {
 			continue
 		}
-		if _, err := w.a.read(t.Context(), d.Name); !apierrors.IsNotFound(err) {
+		if _, err := w.a.Read(t.Context(), d.Name); !apierrors.IsNotFound(err) {
 			t.Errorf("%s was made although another definition is refused: %v", d.Name, err)
 		}
 	}
@@ -189,7 +189,7 @@ func TestRelease(t *testing.T) {
 	if !errors.As(err, &r) || !strings.Contains(err.Error(), "v1alpha1 by ") || !strings.Contains(err.Error(), "--drop-versions") {
 		t.Fatalf("versions would go without a word: %v", err)
 	}
-	if c := w.crd(splitName); !converts(c) {
+	if c := w.crd(splitName); !Converts(c) {
 		t.Fatal("refused, and done nevertheless")
 	}
 	if err := w.a.Let(t.Context(), list, true); err != nil {
@@ -197,8 +197,8 @@ func TestRelease(t *testing.T) {
 	}
 	w.hook.down.Store(true)
 	defer w.hook.down.Store(false)
-	if c := w.crd(splitName); c.Spec.Conversion.Strategy != v1.NoneConverter || !slices.Equal(served(c), []string{"v1alpha4", "v1alpha3"}) {
-		t.Errorf("it still converts, or serves %v", served(c))
+	if c := w.crd(splitName); c.Spec.Conversion.Strategy != v1.NoneConverter || !slices.Equal(Served(c), []string{"v1alpha4", "v1alpha3"}) {
+		t.Errorf("it still converts, or serves %v", Served(c))
 	}
 	for key, o := range w.all() {
 		if fmt.Sprint(before[key]) != fmt.Sprint(o) {
@@ -209,7 +209,7 @@ func TestRelease(t *testing.T) {
 		t.Fatal(err)
 	}
 	kubetest.Eventually(t, func() error {
-		if _, err := w.a.read(t.Context(), splitName); !apierrors.IsNotFound(err) {
+		if _, err := w.a.Read(t.Context(), splitName); !apierrors.IsNotFound(err) {
 			return fmt.Errorf("the deleted definition is answered with %v", err)
 		}
 		return nil
