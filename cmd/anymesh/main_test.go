@@ -122,7 +122,7 @@ func TestMisuse(t *testing.T) {
 	}{
 		{"tranlate", `no command "tranlate"; did you mean translate?`},
 		{"frobnicate", "Run 'anymesh --help'"},
-		{"check", "check needs -f FILE|DIR|-\nRun 'anymesh check --help'"},
+		{"check", "check needs -f FILE|DIR|-, or a cluster: no cluster is configured"},
 		{"check shop/", "name files and folders with -f shop/"},
 		{"check -f nope", "-f nope: no such file"},
 		{"check --file=", "-f '': the name is empty"},

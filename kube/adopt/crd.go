@@ -265,3 +265,10 @@ func Wrong(live, want *CRD) (out []string) {
 	}
 	return out
 }
+
+// Plain is a definition as people write it: without a status.
+func Plain(c *CRD) map[string]any {
+	o := loose(c).Object
+	delete(o, "status")
+	return o
+}

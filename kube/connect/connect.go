@@ -17,6 +17,7 @@ import (
 	"k8s.io/client-go/dynamic"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/restmapper"
+	"k8s.io/client-go/tools/clientcmd"
 
 	"github.com/anymesh/anymesh/kube"
 )
@@ -30,10 +31,15 @@ type Cluster struct {
 	mapper *restmapper.DeferredDiscoveryRESTMapper
 }
 
+// ErrNone says that no kubeconfig is there, and no cluster around.
+var ErrNone = errors.New("no cluster is configured")
+
 // Open reads the kubeconfig. It asks the cluster nothing yet.
 func Open(a kube.Access) (*Cluster, error) {
 	config, namespace, err := a.Load()
-	if err != nil {
+	if errors.Is(err, clientcmd.ErrEmptyConfig) {
+		return nil, fmt.Errorf("%w: name one with --kubeconfig FILE or $KUBECONFIG", ErrNone)
+	} else if err != nil {
 		return nil, err
 	}
 	c, err := New(config)

@@ -270,3 +270,14 @@ func Bundle(ctx context.Context, c *connect.Cluster, namespace string) ([]byte, 
 	}
 	return ca, nil
 }
+
+// Manifests are all objects of the installation as they are applied: the definitions first.
+func (i *Installation) Manifests(only bool) (out []map[string]any) {
+	for _, d := range i.Definitions() {
+		out = append(out, adopt.Plain(d))
+	}
+	if only {
+		return out
+	}
+	return append(out, manifest.Objects(i.Values)...)
+}
