@@ -34,6 +34,7 @@ type Target struct {
 	Driver   *mesh.Driver
 	Sink     Sink                        // nil: changes are planned and go nowhere; that of a target which runs stays
 	Where    func(namespace string) bool // nil: everywhere
+	Scope    string                      // what Where goes by, in words: where they change, everything is asked again
 	Settings *model.Settings             // of this mesh, where they are not those of the world; nil: those of the world
 	Every    bool                        // keep findings of intents that are exact too
 }
@@ -43,6 +44,7 @@ type Engine struct {
 	Store   *store.Store
 	targets []*target
 	leaving []*target                      // taken away, and not yet told to remove what they said
+	queues  map[string]*queue              // of targets that are there, or still remove what they said, while the engine runs
 	sources map[model.Ref][]model.Finding  // about the text of objects
 	faults  map[store.Unit][]model.Finding // what no mesh could help
 	asks    chan func()
@@ -58,7 +60,6 @@ type target struct {
 	failed   map[mesh.Key]Failure     // changes that the sink could not make
 	pending  map[mesh.Key]mesh.Change // changes that the sink has not made yet
 	waiting  map[model.Ref]int        // how many of them are written for an object
-	queue    *queue                   // while the engine runs, where there is a sink
 }
 
 // said is one object as a unit said it last: its content only as a hash.
@@ -79,7 +80,7 @@ type Plan struct {
 func New(targets ...Target) *Engine {
 	e := &Engine{
 		Store: store.New(), sources: map[model.Ref][]model.Finding{}, faults: map[store.Unit][]model.Finding{},
-		asks: make(chan func()), counted: map[model.Ref]int64{},
+		asks: make(chan func()), counted: map[model.Ref]int64{}, queues: map[string]*queue{},
 	}
 	for _, t := range targets {
 		e.targets = append(e.targets, newTarget(t))
@@ -115,9 +116,10 @@ func (e *Engine) Flush() []Plan {
 	results := e.translate(e.Store.Dirty())
 	for k := range results {
 		r := &results[k]
-		keepFindings(e.faults, r.unit, r.faults)
+		e.keep(e.faults, r.unit, r.faults)
 		e.touch(r.asks...)
 		for i, t := range e.targets {
+			e.keep(t.findings, r.unit, r.outputs[i].findings)
 			plans[i].Changes = t.take(plans[i].Changes, r, &r.outputs[i])
 		}
 	}
@@ -134,7 +136,6 @@ func (e *Engine) Flush() []Plan {
 // take compares what a unit says with what it said last, and appends what has to change.
 func (t *target) take(changes []mesh.Change, r *result, o *output) []mesh.Change {
 	u := r.unit
-	keepFindings(t.findings, u, o.findings)
 	last := t.said[u]
 	if last == nil && len(o.objects) == 0 {
 		return changes
@@ -159,7 +160,15 @@ func (t *target) take(changes []mesh.Change, r *result, o *output) []mesh.Change
 	return changes
 }
 
-func keepFindings(m map[store.Unit][]model.Finding, u store.Unit, f []model.Finding) {
+// keep keeps the findings of a unit in place of those that it had before.
+func (e *Engine) keep(m map[store.Unit][]model.Finding, u store.Unit, f []model.Finding) {
+	if e.touched != nil {
+		for _, list := range [][]model.Finding{m[u], f} {
+			for i := range list {
+				e.touch(list[i].Object)
+			}
+		}
+	}
 	if len(f) == 0 {
 		delete(m, u)
 	} else {

@@ -94,18 +94,26 @@ func (r *running) flush(ctx context.Context) {
 		if p.target.Sink == nil {
 			continue
 		}
-		if p.target.queue == nil {
-			q := &queue{sink: p.target.Sink, wake: make(chan struct{}, 1)}
-			p.target.queue = q
-			log := r.o.Logger.With("mesh", p.Target)
-			r.wg.Go(func() { r.feed(ctx, p.target, q, log) })
-		}
 		p.target.await(p.Changes)
-		p.target.queue.put(p.Changes, i >= len(r.e.targets))
+		r.queue(ctx, p.target).put(p.Changes, i >= len(r.e.targets))
 	}
 	if r.o.Flushed != nil {
 		r.o.Flushed(plans)
 	}
+}
+
+// queue is the target's. One that was taken away and has come again by the same name goes on with the queue that it had, so that what is
+// still to be removed is removed before it is written anew.
+func (r *running) queue(ctx context.Context, t *target) *queue {
+	q := r.e.queues[t.Name]
+	if q == nil || q.sink != t.Sink || !q.revive() {
+		q = &queue{sink: t.Sink, wake: make(chan struct{}, 1)}
+		r.e.queues[t.Name] = q
+		log := r.o.Logger.With("mesh", t.Name)
+		r.wg.Go(func() { r.feed(ctx, q, log) })
+	}
+	q.of = t
+	return q
 }
 
 // Ask runs f in the loop's goroutine, where the engine may be read, and waits for it. It reports an error when the context ends first.
@@ -123,10 +131,12 @@ func (e *Engine) Ask(ctx context.Context, f func(*Engine)) error {
 // queue holds what a sink has yet to be given. Of several changes of one object only the last is kept, in the place of the last.
 type queue struct {
 	sink    Sink
+	of      *target // whose it is: for the loop alone
 	mu      sync.Mutex
 	changes []mesh.Change
 	first   bool // the sink has been given something, be it nothing
 	last    bool // nothing comes any more
+	ended   bool // nobody takes from it any more
 	wake    chan struct{}
 }
 
@@ -150,11 +160,27 @@ func (q *queue) signal() {
 }
 
 // take takes all that waits.
-func (q *queue) take() (batch []mesh.Change, last bool) {
+func (q *queue) take() (batch []mesh.Change) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	batch, q.changes = q.changes, nil
-	return batch, q.last
+	return batch
+}
+
+// revive says whether someone still takes from the queue, who then goes on to.
+func (q *queue) revive() bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.last = q.last && q.ended
+	return !q.ended
+}
+
+// end says whether nothing is left to be taken, ever.
+func (q *queue) end() bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.ended = q.last && len(q.changes) == 0
+	return q.ended
 }
 
 // back puts changes back, before what came meanwhile.
@@ -183,7 +209,7 @@ func merge(earlier, later []mesh.Change) []mesh.Change {
 const firstPause, lastPause = 100 * time.Millisecond, 30 * time.Second
 
 // feed gives a target's sink what waits, and again what failed, until the context ends or the target is gone and has removed all.
-func (r *running) feed(ctx context.Context, t *target, q *queue, log *slog.Logger) {
+func (r *running) feed(ctx context.Context, q *queue, log *slog.Logger) {
 	pause := firstPause
 	for {
 		select {
@@ -191,7 +217,7 @@ func (r *running) feed(ctx context.Context, t *target, q *queue, log *slog.Logge
 			return
 		case <-q.wake:
 		}
-		batch, last := q.take()
+		batch := q.take()
 		err := q.sink.Apply(ctx, batch)
 		if ctx.Err() != nil {
 			return
@@ -208,10 +234,10 @@ func (r *running) feed(ctx context.Context, t *target, q *queue, log *slog.Logge
 			}
 		}
 		if failed != nil && (len(failed.Failures) > 0 || len(batch) > 0) {
-			_ = r.e.Ask(ctx, func(e *Engine) { e.applied(t, batch, failed.Failures) })
+			_ = r.e.Ask(ctx, func(e *Engine) { e.applied(q.of, batch, failed.Failures) })
 		}
 		if err == nil {
-			if pause = firstPause; last {
+			if pause = firstPause; q.end() {
 				return
 			}
 			continue

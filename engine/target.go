@@ -19,24 +19,38 @@ func newTarget(t Target) *target {
 
 // Retarget replaces the targets. One that was there by the same name keeps what it said, so that only what it says otherwise from now on is
 // changed; one that is there no more removes what it said. The next Flush says so. Where a target's namespaces alone have changed, call
-// Again for them instead.
-func (e *Engine) Retarget(targets ...Target) {
+// Again for them besides. It returns whether anything is otherwise than it was, namespaces apart.
+func (e *Engine) Retarget(targets ...Target) bool {
 	old := e.targets
-	e.targets = nil
+	var now []*target
+	changed := false
 	for _, want := range targets {
 		t := newTarget(want)
 		if i := slices.IndexFunc(old, func(o *target) bool { return o.Name == t.Name }); i >= 0 {
 			o := old[i]
 			old = slices.Delete(slices.Clone(old), i, i+1)
+			changed = changed || differs(&o.Target, &t.Target)
 			o.Target, t = t.Target, o
+		} else {
+			changed = true
 		}
-		if slices.ContainsFunc(e.targets, func(o *target) bool { return o.Name == t.Name }) {
+		if slices.ContainsFunc(now, func(o *target) bool { return o.Name == t.Name }) {
 			panic(fmt.Sprintf("engine: two targets are called %q", t.Name))
 		}
-		e.targets = append(e.targets, t)
+		now = append(now, t)
 	}
+	e.targets = now
 	e.leaving = append(e.leaving, old...)
-	e.Store.Again(nil)
+	if changed = changed || len(old) > 0; changed {
+		e.Store.Again(nil)
+	}
+	return changed
+}
+
+// differs says whether a target is to say something else than before: functions cannot be compared, so that only whether there is one counts.
+func differs(a, b *Target) bool {
+	same := a.Settings == b.Settings || a.Settings != nil && b.Settings != nil && *a.Settings == *b.Settings
+	return a.Driver != b.Driver || a.Scope != b.Scope || a.Every != b.Every || !same || (a.Where == nil) != (b.Where == nil)
 }
 
 // Again has the units of some namespaces translated by the next Flush although nothing is known to have changed; nil: all.

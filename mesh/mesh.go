@@ -65,6 +65,11 @@ func (d *Driver) Writes() bool {
 	return d.Route != nil || d.Access != nil || d.Endpoints != nil || d.Settings != nil
 }
 
+// Direct says whether the mesh is programmed past the cluster's API: no kind that the driver writes is served there.
+func (d *Driver) Direct() bool {
+	return !slices.ContainsFunc(d.Kinds, func(k Kind) bool { return k.Resource != "" })
+}
+
 // For is the driver for a place that serves certain kinds: d itself or the newest of its Older ones all of whose Kinds are served; nil where
 // none can be used.
 func (d *Driver) For(served func(Kind) bool) *Driver {

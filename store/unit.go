@@ -2,7 +2,11 @@
 
 package store
 
-import "github.com/anymesh/anymesh/model"
+import (
+	"slices"
+
+	"github.com/anymesh/anymesh/model"
+)
 
 // Again marks the units of the namespaces that where says, all of them for nil: someone is to translate them who has not, or otherwise.
 func (s *Store) Again(where func(namespace string) bool) {
@@ -32,25 +36,41 @@ func (s *Store) Askers(u Unit) []model.Ref {
 	return out
 }
 
-// UnitsOf lists the units that are made for a split or a permission: none for any other object.
-func (s *Store) UnitsOf(r model.Ref) []Unit {
+// UnitsOf lists the units in which an SMI object takes part: as what they are made for, or as a route group, port route or binding of that.
+func (s *Store) UnitsOf(r model.Ref) (out []Unit) {
 	switch r.Kind {
 	case model.KindSplit:
 		if sp := s.splits[r.Name]; sp != nil {
-			return []Unit{{UnitRoute, s.root(sp)}}
+			out = append(out, Unit{UnitRoute, s.root(sp)})
 		}
 	case model.KindPermission:
-		p := s.perms[r.Name]
-		if p == nil {
-			return nil
+		out = s.unitsOf(out, s.perms[r.Name])
+	case model.KindGroup, model.KindTCPRoute, model.KindUDPRoute:
+		if r.Kind == model.KindGroup {
+			for _, sp := range s.splitsGroup[r.Name] {
+				out = append(out, Unit{UnitRoute, s.root(sp)})
+			}
 		}
-		var out []Unit
-		for _, id := range s.placed(p) {
-			out = append(out, Unit{UnitAccess, model.Name{Namespace: id.Namespace, Name: id.ServiceAccount}})
+		for _, p := range s.permsRoute[r] {
+			out = s.unitsOf(out, p)
 		}
+	case model.KindBinding:
+		for _, p := range s.permsBind[r.Name] {
+			out = s.unitsOf(out, p)
+		}
+	}
+	slices.SortFunc(out, Unit.Compare)
+	return slices.Compact(out)
+}
+
+func (s *Store) unitsOf(out []Unit, p *model.Permission) []Unit {
+	if p == nil {
 		return out
 	}
-	return nil
+	for _, id := range s.placed(p) {
+		out = append(out, Unit{UnitAccess, model.Name{Namespace: id.Namespace, Name: id.ServiceAccount}})
+	}
+	return out
 }
 
 // Mark marks one unit.

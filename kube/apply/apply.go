@@ -43,8 +43,8 @@ type Options struct {
 	Burst   int             // 0: twice the rate
 	Leading <-chan struct{} // closed when this process may write; nil: it may
 	Logger  *slog.Logger
-	Lost    func(keys []mesh.Key) // told of objects that are not any more as they were said
-	Written func(mesh.Change)     // told of each write; may be nil
+	Lost    func(keys []mesh.Key)           // told of objects that are not any more as they were said
+	Made    func(c mesh.Change, wrote bool) // told of each change that is made, and whether there was anything to write; may be nil
 }
 
 // Sink writes the objects of one target.
@@ -267,10 +267,14 @@ func (s *Sink) each(ctx context.Context, changes []mesh.Change) (out []engine.Fa
 	for range min(workers, len(changes)) {
 		wg.Go(func() {
 			for c := range next {
-				if f := s.make(ctx, c); f != nil {
+				wrote, f := s.make(ctx, c)
+				switch {
+				case f != nil:
 					mu.Lock()
 					out = append(out, *f)
 					mu.Unlock()
+				case s.o.Made != nil:
+					s.o.Made(c, wrote)
 				}
 			}
 		})

@@ -8,6 +8,7 @@ import (
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/util/resourceversion"
 	"k8s.io/client-go/tools/cache"
 
 	"github.com/anymesh/anymesh/kube"
@@ -22,6 +23,7 @@ type state struct {
 	wish       string // the fingerprint that it carries
 	uid        types.UID
 	generation int64  // of its content
+	version    string // of all of it
 	touched    string // a manager besides us that says a part of its content
 }
 
@@ -92,7 +94,7 @@ func (l *list) id(m metav1.Object) id {
 
 // state reads what metadata says of an object.
 func (s *Sink) state(m metav1.Object) state {
-	st := state{wish: m.GetAnnotations()[Wish], uid: m.GetUID(), generation: m.GetGeneration()}
+	st := state{wish: m.GetAnnotations()[Wish], uid: m.GetUID(), generation: m.GetGeneration(), version: m.GetResourceVersion()}
 	st.marked = m.GetLabels()[mesh.ManagedBy] == mesh.Us
 	st.ours = st.marked && m.GetLabels()[Target] == s.o.Target
 	fields := m.GetManagedFields()
@@ -128,8 +130,8 @@ func (l *list) Update(o any) error {
 // see compares an object with what was known of it. The caller holds the lock.
 func (s *Sink) see(i id, now state) {
 	was, known := s.there[i]
-	if known && was.uid == now.uid && now.generation < was.generation {
-		return // news from before our own last write
+	if known && older(&now, &was) {
+		return // from before our own last write
 	}
 	s.there[i] = now
 	if !known || !was.ours || was.uid != now.uid {
@@ -138,6 +140,12 @@ func (s *Sink) see(i id, now state) {
 	if !now.ours || now.wish != was.wish || now.touched != "" && now.generation != was.generation {
 		s.lose(i)
 	}
+}
+
+// older says whether the first is what was known of an object before the second.
+func older(a, b *state) bool {
+	order, err := resourceversion.CompareResourceVersion(a.version, b.version)
+	return a.uid == b.uid && err == nil && order < 0
 }
 
 // lose says that an object is not as it was said.

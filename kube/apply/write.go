@@ -25,8 +25,8 @@ import (
 	"github.com/anymesh/anymesh/model"
 )
 
-// make makes one change, unless it is made already.
-func (s *Sink) make(ctx context.Context, c mesh.Change) *engine.Failure {
+// make makes one change, and says whether there was anything to write.
+func (s *Sink) make(ctx context.Context, c mesh.Change) (wrote bool, f *engine.Failure) {
 	i := of(c.Key)
 	s.mu.Lock()
 	st, there := s.there[i]
@@ -41,14 +41,17 @@ func (s *Sink) make(ctx context.Context, c mesh.Change) *engine.Failure {
 	s.mu.Unlock()
 	if !served {
 		if c.Object == nil {
-			return nil // with its kind went the object
+			return false, nil // with its kind went the object
 		}
-		return &engine.Failure{Change: c, Code: model.CodeNotServed, Err: errors.New("the API does not serve it"),
+		return false, &engine.Failure{Change: c, Code: model.CodeNotServed, Err: errors.New("the API does not serve it"),
 			Message: c.Key.Kind + " of " + c.Key.APIVersion + " is not served by the cluster", Hint: "Install the mesh's CustomResourceDefinitions."}
 	}
 	client := s.client(where, c.Key.Name.Namespace)
 	if c.Object == nil {
-		return s.remove(ctx, client, c, st, there)
+		if !there || !st.ours {
+			return false, nil
+		}
+		return true, s.remove(ctx, client, c, st)
 	}
 	body, wish, err := s.body(c.Object)
 	if err != nil {
@@ -56,11 +59,11 @@ func (s *Sink) make(ctx context.Context, c mesh.Change) *engine.Failure {
 	}
 	switch {
 	case there && st.ours && st.wish == wish && st.touched == "":
-		return nil
+		return false, nil
 	case there && !st.ours && (!s.o.Adopt || st.marked):
-		return foreign(c, st.marked)
+		return false, foreign(c, st.marked)
 	}
-	return s.write(ctx, client, write{c, body, wish, st, there})
+	return true, s.write(ctx, client, write{c, body, wish, st, there})
 }
 
 func (s *Sink) client(where kube.Resource, namespace string) dynamic.ResourceInterface {
@@ -122,13 +125,13 @@ func (s *Sink) write(ctx context.Context, client dynamic.ResourceInterface, w wr
 		}
 		return refused(w.c, err)
 	}
+	st := s.state(got)
 	s.mu.Lock()
-	s.there[of(w.c.Key)] = s.state(got)
+	if now, ok := s.there[of(w.c.Key)]; !ok || !older(&st, &now) { // else more has happened to it meanwhile
+		s.there[of(w.c.Key)] = st
+	}
 	s.mu.Unlock()
 	s.o.Logger.Debug("written", "object", w.c.Key.String())
-	if s.o.Written != nil {
-		s.o.Written(w.c)
-	}
 	return nil
 }
 
@@ -156,10 +159,7 @@ func patch(ctx context.Context, client dynamic.ResourceInterface, name, where st
 }
 
 // remove removes an object that is ours, and no other that has come in its place.
-func (s *Sink) remove(ctx context.Context, client dynamic.ResourceInterface, c mesh.Change, st state, there bool) *engine.Failure {
-	if !there || !st.ours {
-		return nil
-	}
+func (s *Sink) remove(ctx context.Context, client dynamic.ResourceInterface, c mesh.Change, st state) *engine.Failure {
 	if err := s.limit.Wait(ctx); err != nil {
 		return &engine.Failure{Change: c, Err: err}
 	}
@@ -171,9 +171,6 @@ func (s *Sink) remove(ctx context.Context, client dynamic.ResourceInterface, c m
 	delete(s.there, of(c.Key))
 	s.mu.Unlock()
 	s.o.Logger.Debug("removed", "object", c.Key.String())
-	if s.o.Written != nil {
-		s.o.Written(c)
-	}
 	return nil
 }
 

@@ -85,7 +85,7 @@ func (l *list) read(o any) (*item, error) {
 	}
 	i := &item{name: model.Name{Namespace: m.GetNamespace(), Name: m.GetName()}}
 	i.event.Object = model.Ref{Kind: model.Kind(l.name), Name: i.name}
-	i.own = l.s.o.Own != nil && l.s.o.Own(m.GetLabels())
+	i.own = ours(l.name) && l.s.o.Own != nil && l.s.o.Own(m.GetLabels())
 	switch o := o.(type) {
 	case *corev1.Namespace:
 		if i.labels = o.Labels; i.labels == nil {

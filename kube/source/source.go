@@ -9,6 +9,7 @@ package source
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
 	"slices"
 	"sync"
@@ -26,7 +27,7 @@ import (
 type Options struct {
 	Logger    *slog.Logger
 	Namespace func(name string, labels map[string]string) // told of namespaces, in no order, before the batch that follows; labels are nil for one that is gone
-	Own       func(labels map[string]string) bool         // objects that we wrote ourselves and must not read; nil: none
+	Own       func(labels map[string]string) bool         // SMI objects that we wrote ourselves and must not read, by their labels; nil: none
 }
 
 // Source is a cluster as the engine reads it. Serve tells it which kinds there are.
@@ -183,4 +184,24 @@ func (s *Source) follow(r *kube.Readers, v kube.Served) {
 		r.Read(k.name, where, func() (cache.ListerWatcher, cache.ReflectorStore) { return k.watch(s.c, where), s.list(k) })
 	}
 	s.stir() // it may be complete by now
+}
+
+// Once reads everything that a cluster says, once.
+func Once(ctx context.Context, c *kube.Cluster, o Options) ([]store.Event, error) {
+	served, err := c.Discover()
+	if err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	s := New(c, o)
+	s.Serve(served)
+	out, done := make(chan []store.Event), make(chan error, 1)
+	go func() { done <- s.Run(ctx, out) }()
+	defer func() { cancel(); <-done }()
+	select {
+	case batch := <-out:
+		return batch, nil
+	case <-ctx.Done():
+		return nil, fmt.Errorf("the cluster did not say everything: %v is missing: %w", s.Missing(), ctx.Err())
+	}
 }

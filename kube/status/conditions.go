@@ -34,10 +34,14 @@ func Of(a *engine.About) *api.Status {
 		return f.Level == model.Invalid && unresolved[f.Code] == ""
 	})
 	s.Conditions = append(s.Conditions, accepted)
-	if a.Object.Kind != model.KindSplit && a.Object.Kind != model.KindPermission {
-		return s
+	asks := a.Object.Kind == model.KindSplit || a.Object.Kind == model.KindPermission
+	if !asks && len(a.Meshes) == 0 {
+		return s // nobody refers to it
 	}
-	refs := condition(a, api.ResolvedRefs, "ResolvedRefs", "", a.Findings, func(f *model.Finding) bool { return unresolved[f.Code] != "" })
+	if asks {
+		refs := condition(a, api.ResolvedRefs, "ResolvedRefs", "", a.Findings, func(f *model.Finding) bool { return unresolved[f.Code] != "" })
+		s.Conditions = append(s.Conditions, refs)
+	}
 	all := metav1.Condition{Type: api.Programmed, Status: metav1.ConditionTrue, Reason: "Programmed", ObservedGeneration: a.Generation}
 	if len(a.Meshes) == 0 {
 		all.Status, all.Reason, all.Message = metav1.ConditionFalse, "NoMesh", "no Mesh serves the namespace "+a.Object.Namespace
@@ -47,7 +51,7 @@ func Of(a *engine.About) *api.Status {
 		s.Meshes = append(s.Meshes, v)
 		worse(&all, &v)
 	}
-	s.Conditions = append(s.Conditions, refs, all)
+	s.Conditions = append(s.Conditions, all)
 	return s
 }
 
