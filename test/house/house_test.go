@@ -104,6 +104,8 @@ var layers = []rule{
 	{"up", []string{"model", "mesh", "mesh/builtin", "store", "engine", "file", "file/", "identity", "xds", "proxy", "proxy/"}, "one machine's mesh puts the parts together"},
 	{"demo", []string{"model", "up", "file", "file/", "engine", "proxy", "proxy/"}, "the demo is a user of the mesh"},
 	{"kube/api", nil, "what anymesh says in a cluster is plain data"},
+	{"webhook", []string{"model", "object", "smi", "smi/version"}, "an API server asks about objects, one by one; what the mesh thinks of them comes as a function"},
+	{"webhook/certs", nil, "certificates do not depend on what is served with them"},
 	{"deploy", []string{"object", "deploy/"}, "what is installed is made from what the rooms say of themselves"},
 	{"deploy/schema", []string{"model", "smi/version", "kube/api"}, "schemas come from the table that conversion works by"},
 	{"examples", nil, "examples are data"},

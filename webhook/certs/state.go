@@ -25,6 +25,7 @@ const (
 	nextKey       = "next.key"
 	nextCertKey   = "next.crt"
 	oldCertKey    = "old.crt"
+	oldUntilKey   = "old.until"
 )
 
 // authority signs serving certificates. One that is old has no key any more.
@@ -38,6 +39,7 @@ type state struct {
 	active *authority // signs
 	next   *authority // known, and does not sign yet; nil outside of a rotation
 	old    *authority // known, and signs no more; nil outside of a rotation
+	until  time.Time  // how long old is known
 	leaf   *tls.Certificate
 }
 
@@ -72,14 +74,15 @@ func (s *state) step(t terms, now time.Time, known bool) (next *state, why strin
 	switch {
 	case n.next != nil && known && now.Sub(n.next.cert.NotBefore) > skew+t.overlap:
 		n.old, n.active, n.next, n.leaf = &authority{cert: n.active.cert}, n.next, nil, nil
+		n.until = now.Add(t.overlap)
 		reasons = append(reasons, "the next authority signs")
-	case n.next == nil && due(n.active.cert, now):
+	case n.next == nil && n.old == nil && due(n.active.cert, now):
 		if n.next, err = newAuthority(t, now); err != nil {
 			return nil, "", err
 		}
 		reasons = append(reasons, "the next authority is made known")
 	}
-	if n.old != nil && n.leaf != nil && (now.After(n.old.cert.NotAfter) || now.Sub(n.leaf.Leaf.NotBefore) > skew+t.overlap) {
+	if n.old != nil && now.After(n.until) {
 		n.old = nil
 		reasons = append(reasons, "the old authority goes")
 	}
@@ -134,6 +137,7 @@ func (s *state) data() (map[string][]byte, error) {
 	}
 	if s.old != nil {
 		out[oldCertKey] = encodeCert(s.old.cert.Raw)
+		out[oldUntilKey] = []byte(s.until.Format(time.RFC3339Nano))
 	}
 	for _, c := range s.leaf.Certificate {
 		out[certKey] = append(out[certKey], encodeCert(c)...)
@@ -167,6 +171,9 @@ func read(data map[string][]byte) (*state, error) {
 			return nil, fmt.Errorf("the old authority: %w", err)
 		}
 		s.old = &authority{cert: cert}
+		if s.until, err = time.Parse(time.RFC3339Nano, string(data[oldUntilKey])); err != nil {
+			return nil, fmt.Errorf("the old authority: %w", err)
+		}
 	}
 	leaf, err := tls.X509KeyPair(data[certKey], data[keyKey])
 	if err != nil {
