@@ -3,13 +3,17 @@ GO      ?= go
 BIN     := bin/anymesh
 VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 
-.PHONY: build demo check test lint generate oracle bench fuzz clean
+.PHONY: build demo demo-k8s check test lint generate oracle bench fuzz clean
 
 build: ## the one binary
 	@$(GO) build -trimpath -ldflags "-X main.version=$(VERSION)" -o $(BIN) ./cmd/anymesh
 
 demo: build ## a small shop on the built-in mesh; edit examples/shop while it runs
 	@$(BIN) demo examples/shop
+
+demo-k8s: ## the same shop in a Kubernetes of its own; kubectl edits it. The first time that is compiled, for some minutes
+	@$(GO) build -o bin/demo-k8s ./demo/kubernetes
+	@bin/demo-k8s
 
 check: lint test oracle ## all that CI asks
 

@@ -58,17 +58,24 @@ func (s *stage) run(ctx context.Context, list []app) {
 			continue
 		}
 		s.running[a.addr] = true
-		l, err := net.Listen("tcp", a.addr)
-		if err != nil {
+		if err := s.start(ctx, &a); err != nil {
 			s.log.Warn("the pod's own process is used", "pod", a.pod.String(), "address", a.addr, "error", err)
-			continue
-		}
-		if a.http {
-			s.wg.Go(func() { serve(ctx, l, a.pod.Name) })
-		} else {
-			s.wg.Go(func() { echo(ctx, l) })
 		}
 	}
+}
+
+// start starts one process. The error is that of its port.
+func (s *stage) start(ctx context.Context, a *app) error {
+	l, err := net.Listen("tcp", a.addr)
+	if err != nil {
+		return err
+	}
+	if a.http {
+		s.wg.Go(func() { serve(ctx, l, a.pod.Name) })
+	} else {
+		s.wg.Go(func() { echo(ctx, l) })
+	}
+	return nil
 }
 
 func serve(ctx context.Context, l net.Listener, name string) {

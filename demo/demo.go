@@ -21,12 +21,14 @@ import (
 
 // Options of a demo.
 type Options struct {
-	Mesh   up.Options // Source and Settings, at least
-	Out    io.Writer
-	Live   bool          // Out is a terminal: the table is drawn over itself
-	Every  time.Duration // between two tables; one second if zero
-	Notes  *Notes        // what there is to tell beside the table
-	Folder string        // that a person edits
+	Mesh  up.Options // Source and Settings, at least
+	Out   io.Writer
+	Live  bool          // Out is a terminal: the table is drawn over itself
+	Every time.Duration // between two tables; one second if zero
+	Notes *Notes        // what there is to tell beside the table
+	Where string        // a person edits the SMI objects: a folder
+	Hints []string      // lines that say more of that
+	Apart bool          // the pods' processes run by themselves and make their own traffic; see Process
 }
 
 // show is one run of the demo.
@@ -77,7 +79,14 @@ func Run(ctx context.Context, o Options) error {
 	}
 	wg.Go(func() { s.draw(back) })
 	traffic := make(chan struct{})
-	wg.Go(func() { drive(ctx, s.doors); close(traffic) })
+	wg.Go(func() {
+		defer close(traffic)
+		if o.Apart {
+			<-ctx.Done()
+		} else {
+			drive(ctx, s.doors)
+		}
+	})
 	select {
 	case err = <-ended:
 	case <-traffic:
@@ -92,9 +101,11 @@ func Run(ctx context.Context, o Options) error {
 
 // listen makes the mesh tell of what happens in it.
 func (s *show) listen(ctx context.Context) up.Options {
-	o := s.Mesh
+	o, apart := s.Mesh, s.Apart
 	o.Flushed = func(e *engine.Engine) {
-		s.stage.run(ctx, apps(e.Store, e.Store.Facts))
+		if !apart {
+			s.stage.run(ctx, apps(e.Store, e.Store.Facts))
+		}
 		s.tally.learn(e)
 	}
 	o.Access = s.tally.add
@@ -126,16 +137,20 @@ func (s *show) greet(st *up.Status) {
 		return
 	}
 	fmt.Fprintf(s.Out, "A small shop of %d pods on the built-in mesh, with mTLS between them.\n", len(st.Proxies))
-	fmt.Fprintf(s.Out, "Splits and access are as the SMI objects in %s say.\n\n", s.Folder)
+	fmt.Fprintf(s.Out, "Splits and access are as the SMI objects in %s say.\n\n", s.Where)
 	for _, p := range st.Proxies {
-		if p.Name.Name == "web" || p.Name.Name == "intruder" {
-			fmt.Fprintf(s.Out, "  be %-10s curl -x http://%s http://catalog:8080/products\n", p.Name.Name+":", p.Outbound)
+		if account := p.Identity.ServiceAccount; account == "web" || account == "intruder" {
+			fmt.Fprintf(s.Out, "  be %-10s curl -x http://%s http://catalog:8080/products\n", account+":", p.Outbound)
 		}
 	}
 	if st.Admin != "" {
 		fmt.Fprintf(s.Out, "  metrics:      http://%s/metrics\n", st.Admin)
 	}
-	fmt.Fprintf(s.Out, "\nEdit a weight, a match or a permission in %s and watch. Ctrl-C ends it.\n\n", s.Folder)
+	fmt.Fprintf(s.Out, "\nEdit a weight, a match or a permission in %s and watch. Ctrl-C ends it.\n", s.Where)
+	for _, h := range s.Hints {
+		fmt.Fprintln(s.Out, "  "+h)
+	}
+	fmt.Fprintln(s.Out)
 }
 
 // draw shows the table at each tick.

@@ -75,7 +75,7 @@ func TestShop(t *testing.T) {
 	var out screen
 	ended := make(chan error, 1)
 	go func() {
-		ended <- Run(ctx, Options{Out: &out, Every: 200 * time.Millisecond, Folder: dir, Mesh: up.Options{
+		ended <- Run(ctx, Options{Out: &out, Every: 200 * time.Millisecond, Where: dir, Mesh: up.Options{
 			Source: up.NewFolder([]string{dir}, file.Options{}, nil), Settings: *model.Defaults(), OutboundPort: up.OutboundPort, InboundPort: up.InboundPort}})
 	}()
 	at := out.shows(t, 0, `be web: +curl -x http://`+subnet)

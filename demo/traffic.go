@@ -18,7 +18,7 @@ import (
 
 // flow is one kind of request that one pod keeps making.
 type flow struct {
-	from   string // pod
+	from   string // account
 	to     string // host:port
 	path   string // empty: a TCP connection
 	header http.Header
@@ -35,20 +35,20 @@ var flows = []flow{
 	{from: "intruder", to: "payments:9000", each: 100 * time.Millisecond},
 }
 
-// doors know where each pod's process finds its proxy at present.
-type doors struct{ by sync.Map } // pod's name → address
+// doors know where the process of each account finds its proxy at present.
+type doors struct{ by sync.Map } // account → address
 
-func (d *doors) open(p up.Pod) { d.by.Store(p.Name.Name, p.Outbound) }
+func (d *doors) open(p up.Pod) { d.by.Store(p.Identity.ServiceAccount, p.Outbound) }
 
-func (d *doors) of(pod string) (string, bool) {
-	v, ok := d.by.Load(pod)
+func (d *doors) of(account string) (string, bool) {
+	v, ok := d.by.Load(account)
 	if !ok {
 		return "", false
 	}
 	return v.(string), true
 }
 
-// drive makes the traffic of the pods that are there until the context ends.
+// drive makes the traffic of those who have a door until the context ends.
 func drive(ctx context.Context, d *doors) {
 	var wg sync.WaitGroup
 	defer wg.Wait()

@@ -45,22 +45,10 @@ Exit codes: 0 nothing is wrong, 1 something is; with --strict 3 where something 
 			if !c.Flags().Changed("file") {
 				return k.run(c, format, strict)
 			}
-			var targets []engine.Target
-			for _, m := range meshes {
-				d, err := driver(m)
-				if err != nil {
-					return err
-				}
-				targets = append(targets, engine.Target{Driver: d})
-			}
-			got, events, err := in.read(c, true)
+			findings, got, err := in.check(c, meshes)
 			if err != nil {
 				return err
 			}
-			e := engine.New(targets...)
-			e.Set(events...)
-			e.Flush()
-			findings := engine.Sort(append(e.Findings(), got.Findings...))
 			err = result(c, format, report.Entries(findings, got.Positions), func() error {
 				_, err := io.WriteString(c.OutOrStdout(), report.Text(findings, got.Positions, false)+looked(got, findings)+"\n")
 				return err
@@ -78,6 +66,26 @@ Exit codes: 0 nothing is wrong, 1 something is; with --strict 3 where something 
 	complete(c, "mesh", names()...)
 	c.Flags().BoolVar(&strict, "strict", false, "a notice, or what wants a look, fails too, with exit code 3")
 	return c
+}
+
+// check finds what is wrong with the input, and what meshes could not do of it.
+func (in *input) check(c *cobra.Command, meshes []string) ([]model.Finding, *file.Input, error) {
+	var targets []engine.Target
+	for _, m := range meshes {
+		d, err := driver(m)
+		if err != nil {
+			return nil, nil, err
+		}
+		targets = append(targets, engine.Target{Driver: d})
+	}
+	got, events, err := in.read(c, true)
+	if err != nil {
+		return nil, nil, err
+	}
+	e := engine.New(targets...)
+	e.Set(events...)
+	e.Flush()
+	return engine.Sort(append(e.Findings(), got.Findings...)), got, nil
 }
 
 // failed is the exit code of a check.

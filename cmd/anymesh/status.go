@@ -3,6 +3,7 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -18,9 +19,8 @@ import (
 )
 
 func statusCommand() *cobra.Command {
-	var k cluster
-	var namespace, format string
-	var every bool
+	var k asking
+	var format string
 	c := &cobra.Command{
 		Use: "status [KIND[/NAME]]", Short: "Say what became of SMI objects in each mesh of a cluster", GroupID: "cluster",
 		Args: count(0, 1, "at most one kind, such as trafficsplits or ts/web, or mesh"),
@@ -31,55 +31,63 @@ a kind, its plural or its short name; mesh lists the meshes.
 Exit codes: 0 all programmed, 1 failure, 4 something is not programmed, 5 something is not accepted.`,
 		Example: "  anymesh status -A\n  anymesh status ts -n shop -o wide\n  anymesh status traffictarget/web -o yaml\n  anymesh status mesh",
 		RunE: func(c *cobra.Command, args []string) error {
-			conn, err := k.open()
-			if err != nil {
-				return err
-			}
-			var q outcome.Query
-			kind := ""
-			if len(args) == 1 {
-				kind, q.Name, _ = strings.Cut(args[0], "/")
-			}
-			meshes, err := outcome.Meshes(c.Context(), conn)
-			if err != nil {
-				return err
-			}
-			if slices.Contains([]string{"mesh", "meshes"}, strings.ToLower(kind)) {
-				if q.Name != "" {
-					meshes = slices.DeleteFunc(meshes, func(m api.Mesh) bool { return m.Name != q.Name })
-				}
-				return became.Meshes(c.OutOrStdout(), format, meshes)
-			}
-			if q.Kinds, err = kindsOf(kind); err != nil {
-				return err
-			}
-			if !every {
-				if q.Namespace = namespace; namespace == "" {
-					q.Namespace = conn.Namespace
-				}
-			}
-			list, err := outcome.List(c.Context(), conn, q)
-			if err != nil {
-				return err
-			}
-			if q.Name != "" && len(list) == 0 {
-				return fmt.Errorf("there is no %s in namespace %s", args[0], q.Namespace)
-			}
-			if err := became.Objects(c.OutOrStdout(), format, list); err != nil {
-				return err
-			}
-			return verdict(list)
+			return k.run(c, strings.Join(args, ""), format)
 		},
 	}
 	k.flags(c)
-	c.Flags().StringVarP(&namespace, "namespace", "n", "", "`NAMESPACE` of the objects; the context's without")
-	c.Flags().BoolVarP(&every, "all-namespaces", "A", false, "objects of all namespaces")
+	c.Flags().StringVarP(&k.namespace, "namespace", "n", "", "`NAMESPACE` of the objects; the context's without")
+	c.Flags().BoolVarP(&k.every, "all-namespaces", "A", false, "objects of all namespaces")
 	formatFlag(c, &format, "table", "wide", "json", "yaml")
 	for _, k := range smi.Kinds() {
 		c.ValidArgs = append(c.ValidArgs, outcome.Plural(k))
 	}
 	c.ValidArgs = append(c.ValidArgs, "mesh")
 	return c
+}
+
+// asking is what status is told by its flags.
+type asking struct {
+	cluster
+	namespace string
+	every     bool
+}
+
+// run prints the objects that a word names: a kind, or kind/name; all for none.
+func (k *asking) run(c *cobra.Command, word, format string) error {
+	conn, err := k.open()
+	if err != nil {
+		return err
+	}
+	var q outcome.Query
+	kind, name, _ := strings.Cut(word, "/")
+	q.Name = name
+	if slices.Contains([]string{"mesh", "meshes"}, strings.ToLower(kind)) {
+		meshes, err := outcome.Meshes(c.Context(), conn)
+		if err != nil {
+			return err
+		}
+		if name != "" {
+			meshes = slices.DeleteFunc(meshes, func(m api.Mesh) bool { return m.Name != name })
+		}
+		return became.Meshes(c.OutOrStdout(), format, meshes)
+	}
+	if q.Kinds, err = kindsOf(kind); err != nil {
+		return err
+	}
+	if !k.every {
+		q.Namespace = cmp.Or(k.namespace, conn.Namespace)
+	}
+	list, err := outcome.List(c.Context(), conn, q)
+	if err != nil {
+		return err
+	}
+	if name != "" && len(list) == 0 {
+		return fmt.Errorf("there is no %s in namespace %s", word, q.Namespace)
+	}
+	if err := became.Objects(c.OutOrStdout(), format, list); err != nil {
+		return err
+	}
+	return verdict(list)
 }
 
 // shorts are the short names of the kinds, as kubectl has them.

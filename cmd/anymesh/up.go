@@ -174,7 +174,7 @@ folder it writes its own to ./anymesh-demo. Ctrl-C ends it.`,
 				ctx, cancel = context.WithTimeout(ctx, limit)
 				defer cancel()
 			}
-			return demo.Run(ctx, demo.Options{Mesh: o, Out: c.OutOrStdout(), Live: terminal(c.OutOrStdout()), Every: every, Notes: notes, Folder: folder})
+			return demo.Run(ctx, demo.Options{Mesh: o, Out: c.OutOrStdout(), Live: terminal(c.OutOrStdout()), Every: every, Notes: notes, Where: folder})
 		},
 	}
 	r.flags(c)

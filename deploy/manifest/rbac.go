@@ -111,7 +111,7 @@ func clusterRules() (out list) {
 		for _, r := range of[g] {
 			status = append(status, r.(string)+"/status")
 		}
-		out = append(out, rule(g, of[g], reads), rule(g, status, list{"patch"}))
+		out = append(out, rule(g, of[g], reads), rule(g, status, list{"get", "patch"}))
 	}
 	out = append(out,
 		rule("anymesh.dev", list{"meshes"}, reads), rule("anymesh.dev", list{"meshes/status"}, list{"patch"}),

@@ -78,13 +78,13 @@ func (a *Adoption) verify(ctx context.Context, d *Definition) error {
 	if err != nil {
 		return err
 	}
-	refused := &Definition{Name: d.Name}
+	refused := &Definition{Name: d.Name, want: d.want}
 	via := a.via(d)
 	err = a.each(ctx, d.want, via, func(page []unstructured.Unstructured, first bool) error {
 		if first {
 			refused.Faults = nil
 		}
-		return a.rewrite(ctx, refused, d.want, via, page, metav1.UpdateOptions{DryRun: []string{metav1.DryRunAll}})
+		return a.rewrite(ctx, refused, via, page, metav1.UpdateOptions{DryRun: []string{metav1.DryRunAll}})
 	})
 	if err != nil {
 		return err
@@ -107,11 +107,12 @@ func (a *Adoption) via(d *Definition) string {
 	return newest
 }
 
-// rewrite writes objects as they are. What somebody else changed or removed meanwhile is done already.
-func (a *Adoption) rewrite(ctx context.Context, d *Definition, c *CRD, via string, page []unstructured.Unstructured, o metav1.UpdateOptions) error {
+// rewrite writes objects as they are, in one version, and adds those that are refused to the faults of a definition. What somebody else
+// changed or removed meanwhile is done already.
+func (a *Adoption) rewrite(ctx context.Context, d *Definition, via string, page []unstructured.Unstructured, o metav1.UpdateOptions) error {
 	for i := range page {
 		u := &page[i]
-		_, err := a.objects(c, via).Namespace(u.GetNamespace()).Update(ctx, u, o)
+		_, err := a.objects(d.want, via).Namespace(u.GetNamespace()).Update(ctx, u, o)
 		switch {
 		case err == nil, apierrors.IsConflict(err), apierrors.IsNotFound(err):
 		case apierrors.IsInvalid(err), apierrors.IsForbidden(err), apierrors.IsBadRequest(err):
@@ -145,13 +146,13 @@ func (a *Adoption) migrate(ctx context.Context, d *Definition) error {
 		a.tell(d, fmt.Sprintf("going on after %s: %d objects are done", p.Last, p.Done))
 	}
 	via := a.via(d)
-	refused := &Definition{Name: d.Name}
+	refused := &Definition{Name: d.Name, want: d.want}
 	err = a.each(ctx, d.want, via, func(page []unstructured.Unstructured, _ bool) error {
 		page = slices.DeleteFunc(page, func(u unstructured.Unstructured) bool { return key(&u) <= p.Last })
 		if len(page) == 0 {
 			return nil
 		}
-		if err := a.rewrite(ctx, refused, d.want, via, page, metav1.UpdateOptions{}); err != nil {
+		if err := a.rewrite(ctx, refused, via, page, metav1.UpdateOptions{}); err != nil {
 			return err
 		}
 		p.Done += len(page)

@@ -17,20 +17,14 @@
 package kubetest
 
 import (
-	"bufio"
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"net/url"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"sync"
-	"syscall"
 	"testing"
-	"time"
 
 	"k8s.io/client-go/discovery"
 	"k8s.io/client-go/discovery/cached/memory"
@@ -51,14 +45,7 @@ type Cluster struct {
 
 	flags   []string
 	mapper  *restmapper.DeferredDiscoveryRESTMapper
-	process *process
-}
-
-// process is one run of a cluster.
-type process struct {
-	cmd   *exec.Cmd
-	tie   io.Closer     // the process ends when this does, however we end
-	ended chan struct{} // closed when it has
+	process *binary.Process
 }
 
 // Start starts a cluster for one test, for those who stop it or want flags; the others share one. It ends with the test.
@@ -124,7 +111,7 @@ func start(ctx context.Context, dir string, flags []string, say func(string)) (*
 		return nil, err
 	}
 	c := &Cluster{Dir: dir, Kubeconfig: filepath.Join(dir, "kubeconfig"), flags: flags}
-	if c.process, err = run(path, append([]string{"-dir", dir}, flags...)); err != nil {
+	if c.process, err = binary.Start(path, append([]string{"-dir", dir}, flags...)...); err != nil {
 		return nil, err
 	}
 	if err := c.connect(); err != nil {
@@ -149,36 +136,6 @@ func (c *Cluster) connect() (err error) {
 	return nil
 }
 
-// run starts the binary and returns when it says that it is ready.
-func run(path string, args []string) (*process, error) {
-	p := &process{cmd: exec.Command(path, append(args, "-tied")...), ended: make(chan struct{})}
-	var stderr bytes.Buffer
-	p.cmd.Stderr = &stderr
-	stdout, out, err := os.Pipe()
-	if err != nil {
-		return nil, err
-	}
-	defer stdout.Close()
-	p.cmd.Stdout = out
-	if p.tie, err = p.cmd.StdinPipe(); err != nil {
-		return nil, err
-	}
-	err = p.cmd.Start()
-	out.Close() // the process holds the other
-	if err != nil {
-		return nil, err
-	}
-	go func() {
-		_ = p.cmd.Wait() // what it has to say about its end it says on stderr
-		close(p.ended)
-	}()
-	if _, err := bufio.NewReader(stdout).ReadString('\n'); err != nil {
-		<-p.ended
-		return nil, fmt.Errorf("the cluster does not start: %v: %s", p.cmd.ProcessState, &stderr)
-	}
-	return p, nil
-}
-
 // Stop stops the cluster as a machine that is shut down would; its clients lose it. Stopping a stopped one does nothing.
 func (c *Cluster) Stop(t testing.TB) {
 	t.Helper()
@@ -187,29 +144,35 @@ func (c *Cluster) Stop(t testing.TB) {
 	}
 }
 
-// slow is when a cluster that is told to end has failed to.
-const slow = time.Minute
-
 func (c *Cluster) end() error {
 	p := c.process
 	if p == nil {
 		return nil
 	}
 	c.process = nil
-	if err := p.cmd.Process.Signal(syscall.SIGTERM); err != nil && !errors.Is(err, os.ErrProcessDone) {
-		return fmt.Errorf("stopping the cluster: %w", err)
-	}
-	select {
-	case <-p.ended:
-	case <-time.After(slow):
-		_ = p.cmd.Process.Kill()
-		<-p.ended
-	}
-	_ = p.tie.Close()
-	if !p.cmd.ProcessState.Success() {
-		return fmt.Errorf("the cluster ended badly (%v): %s; its log is %s", p.cmd.ProcessState, p.cmd.Stderr, filepath.Join(c.Dir, "cluster.log"))
+	if err := p.End(); err != nil {
+		return fmt.Errorf("%w; its log is %s", err, filepath.Join(c.Dir, "cluster.log"))
 	}
 	return nil
+}
+
+// RunPods runs the cluster's Pods until the test's end, in a process of its own: they outlive a cluster that is stopped, as pods of a real
+// one outlive their API server. (With the flag -run-pods the cluster's own process runs them, and they end with it.)
+func (c *Cluster) RunPods(t testing.TB) {
+	t.Helper()
+	path, err := binary.Build(t.Context(), binary.Cluster, func(s string) { t.Log(s) })
+	if err != nil {
+		t.Fatal(err)
+	}
+	p, err := binary.Start(path, "-only-pods", "-dir", c.Dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := p.End(); err != nil {
+			t.Error(err)
+		}
+	})
 }
 
 // Restart starts a cluster again, running or stopped, with what it knew, on the port that it had: its clients find it again.
@@ -224,7 +187,7 @@ func (c *Cluster) Restart(t testing.TB) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if c.process, err = run(path, append([]string{"-dir", c.Dir, "-port", u.Port()}, c.flags...)); err != nil {
+	if c.process, err = binary.Start(path, append([]string{"-dir", c.Dir, "-port", u.Port()}, c.flags...)...); err != nil {
 		t.Fatal(err)
 	}
 }

@@ -18,7 +18,12 @@ import (
 
 var shared Shared
 
-func TestMain(m *testing.M) { os.Exit(shared.Main(m)) }
+func TestMain(m *testing.M) {
+	if at := os.Getenv("SERVE"); at != "" {
+		serve(at) // we are the process of a pod
+	}
+	os.Exit(shared.Main(m))
+}
 
 func core(resource string) schema.GroupVersionResource {
 	return schema.GroupVersionResource{Version: "v1", Resource: resource}

@@ -41,7 +41,8 @@ func register(ctx context.Context, client kubernetes.Interface) error {
 		Addresses: []corev1.NodeAddress{{Type: corev1.NodeInternalIP, Address: "127.0.0.1"}, {Type: corev1.NodeHostName, Address: Node}},
 		Conditions: []corev1.NodeCondition{{Type: corev1.NodeReady, Status: corev1.ConditionTrue, Reason: "ThisMachine",
 			Message: "processes of this machine stand for containers", LastHeartbeatTime: now, LastTransitionTime: now}},
-		NodeInfo: corev1.NodeSystemInfo{KubeletVersion: version.Get().GitVersion, OperatingSystem: "linux"},
+		DaemonEndpoints: node.Status.DaemonEndpoints, // a runner of pods may have outlived the API server
+		NodeInfo:        corev1.NodeSystemInfo{KubeletVersion: version.Get().GitVersion, OperatingSystem: "linux"},
 	}
 	if _, err := nodes.UpdateStatus(ctx, node, metav1.UpdateOptions{}); err != nil {
 		return fmt.Errorf("the node: %w", err)

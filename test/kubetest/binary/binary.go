@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package binary builds the commands of the module test/cluster, once for what they are made of: whoever needs one later, in whatever
-// checkout, finds it. The first time takes minutes, for Kubernetes is large; it is said to whoever waits.
+// Package binary builds the commands of the module test/cluster, once for what they are made of, and runs them: whoever needs one later, in
+// whatever checkout, finds it. The first time takes minutes, for Kubernetes is large; it is said to whoever waits.
 package binary
 
 import (
@@ -39,7 +39,7 @@ func Build(ctx context.Context, command string, say func(string)) (string, error
 	if err != nil {
 		return "", err
 	}
-	key, err := digest(module)
+	key, err := digest(module, command)
 	if err != nil {
 		return "", fmt.Errorf("sources of %s: %w", command, err)
 	}
@@ -84,16 +84,23 @@ func source(ctx context.Context) (string, error) {
 	}
 }
 
-// digest is of all that a binary is made of.
-func digest(module string) (string, error) {
+// digest is of all that a command is made of: its own folder, the module's packages, of which kubectl has none, and what go.mod names.
+func digest(module, command string) (string, error) {
+	part := func(name string) bool {
+		top, rest, nested := strings.Cut(filepath.ToSlash(name), "/")
+		if top == "cmd" {
+			return strings.HasPrefix(rest, command+"/")
+		}
+		return !strings.HasSuffix(name, "_test.go") && (!nested || command != Kubectl)
+	}
 	h := sha256.New()
 	fmt.Fprintln(h, runtime.Version(), runtime.GOOS, runtime.GOARCH)
 	err := filepath.WalkDir(module, func(path string, d fs.DirEntry, err error) error {
-		if err != nil || d.IsDir() || strings.HasSuffix(path, "_test.go") {
+		name, _ := filepath.Rel(module, path)
+		if err != nil || d.IsDir() || !part(name) {
 			return err
 		}
 		text, err := os.ReadFile(path)
-		name, _ := filepath.Rel(module, path)
 		fmt.Fprintln(h, name, len(text))
 		h.Write(text)
 		return err
@@ -125,7 +132,7 @@ func compile(ctx context.Context, module, command, path string, say func(string)
 	if err != nil {
 		return err
 	}
-	say(fmt.Sprintf("building %s from Kubernetes' modules: this is done once, and takes some minutes of two cores", command))
+	say(fmt.Sprintf("building %s from Kubernetes' modules: once, and some minutes of two cores where none of it was compiled before", command))
 	c := exec.CommandContext(ctx, "go", "build", "-v", "-ldflags", ld, "-o", path+".new", "./cmd/"+command)
 	c.Dir, c.Env = module, append(os.Environ(), "GOWORK=off") // it is a module of its own
 	out, err := c.StderrPipe()

@@ -14,12 +14,18 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"sync"
 	"syscall"
 	"time"
 
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/rest"
+	"k8s.io/client-go/tools/clientcmd"
 	"k8s.io/klog/v2"
 
 	"github.com/anymesh/anymesh/test/cluster/controlplane"
+	"github.com/anymesh/anymesh/test/cluster/pki"
+	"github.com/anymesh/anymesh/test/cluster/pods"
 )
 
 type options struct {
@@ -27,6 +33,7 @@ type options struct {
 	port            int
 	cidr            string
 	tied            bool
+	pods, only      bool
 }
 
 func main() {
@@ -35,6 +42,8 @@ func main() {
 	flag.StringVar(&o.kubeconfig, "kubeconfig", "", "write the admin's kubeconfig to `FILE` when ready; in the folder if empty")
 	flag.IntVar(&o.port, "port", 0, "`PORT` of the API server on 127.0.0.1; 0: a free one")
 	flag.StringVar(&o.cidr, "service-cidr", "127.96.0.0/16", "`RANGE` of ClusterIPs; those in 127.0.0.0/8 can be listened on by anybody")
+	flag.BoolVar(&o.pods, "run-pods", false, "run the commands of Pods as processes of this machine; images do not count")
+	flag.BoolVar(&o.only, "only-pods", false, "run the Pods of the cluster that runs in DIR, and nothing else: they then outlive it")
 	flag.BoolVar(&o.tied, "tied", false, "end when standard input ends: with the process that started this one")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
@@ -68,6 +77,9 @@ func run(ctx context.Context, o options) (err error) {
 	if o.kubeconfig == "" {
 		o.kubeconfig = filepath.Join(o.dir, "kubeconfig")
 	}
+	if o.only {
+		return onlyPods(ctx, &o)
+	}
 	logs := filepath.Join(o.dir, "cluster.log")
 	if err := logTo(logs); err != nil {
 		return err
@@ -76,11 +88,52 @@ func run(ctx context.Context, o options) (err error) {
 	if err != nil {
 		return fmt.Errorf("%w (its log is %s)", err, logs)
 	}
+	if o.pods {
+		r, err := runner(c.Config, o.dir)
+		if err != nil {
+			return err
+		}
+		var running sync.WaitGroup
+		defer running.Wait()
+		running.Go(func() {
+			if err := r.Run(ctx); err != nil {
+				klog.ErrorS(err, "pods do not run")
+			}
+		})
+	}
 	if err := c.WriteKubeconfig(o.kubeconfig); err != nil {
 		return err
 	}
 	fmt.Printf("ready after %v at %s; export KUBECONFIG=%s\n", time.Since(begun).Round(time.Millisecond), c.Config.Host, o.kubeconfig)
 	return c.Wait()
+}
+
+// onlyPods runs the pods of a cluster that runs already.
+func onlyPods(ctx context.Context, o *options) error {
+	if err := logTo(filepath.Join(o.dir, "pods.log")); err != nil {
+		return err
+	}
+	cfg, err := clientcmd.BuildConfigFromFlags("", o.kubeconfig)
+	if err != nil {
+		return fmt.Errorf("no cluster runs in %s: %w", o.dir, err)
+	}
+	r, err := runner(cfg, o.dir)
+	if err != nil {
+		return err
+	}
+	fmt.Println("pods run")
+	return r.Run(ctx)
+}
+
+// runner is one of the pods of the cluster in a folder.
+func runner(cfg *rest.Config, dir string) (*pods.Runner, error) {
+	cfg = rest.CopyConfig(cfg)
+	cfg.QPS = -1
+	client, err := kubernetes.NewForConfig(cfg)
+	if err != nil {
+		return nil, err
+	}
+	return pods.New(pods.Options{Client: client, Node: controlplane.Node, Dir: filepath.Join(dir, "pods"), Keys: pki.Folder(filepath.Join(dir, "pki"))})
 }
 
 // logTo sends what Kubernetes' parts log to a file: they say much, and most of it at every start.
