@@ -58,8 +58,8 @@ func (m *meshes) view(x *api.Mesh, v kube.Served) *view {
 	return w
 }
 
-// settings of a mesh; nil where it decides nothing.
-func settings(s *api.MeshSpec) *model.Settings {
+// Settings of a mesh; nil where it decides nothing.
+func Settings(s *api.MeshSpec) *model.Settings {
 	out := model.Defaults()
 	out.TrustDomain = cmp.Or(s.TrustDomain, out.TrustDomain)
 	out.ClusterDomain = cmp.Or(s.ClusterDomain, out.ClusterDomain)

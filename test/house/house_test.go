@@ -108,6 +108,7 @@ var layers = []rule{
 	{"kube/adopt", []string{"model", "smi", "mesh", "kube/connect"}, "definitions are taken over by what conversion knows, whoever wrote them"},
 	{"kube/outcome", []string{"model", "smi", "kube/api", "kube/connect"}, "what became of objects is read, not worked out"},
 	{"kube/install", []string{"mesh", "mesh/all", "deploy", "deploy/", "kube", "kube/adopt", "kube/apply", "kube/connect"}, "an installation applies what is described elsewhere"},
+	{"kube/preview", []string{"model", "store", "mesh", "mesh/all", "engine", "kube", "kube/"}, "what would be is worked out as the controller does it"},
 	{"kube/check", []string{"smi", "mesh", "mesh/all", "deploy", "deploy/", "kube", "kube/"}, "a check looks at everything and changes nothing"},
 	{"kube/api", nil, "what anymesh says in a cluster is plain data"},
 	{"webhook", []string{"model", "object", "smi", "smi/version"}, "an API server asks about objects, one by one; what the mesh thinks of them comes as a function"},
