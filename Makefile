@@ -1,9 +1,10 @@
 # What a person does here. Everything else is in the Go tool.
 GO      ?= go
+CONTAINER ?= podman
 BIN     := bin/anymesh
 VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 
-.PHONY: build demo demo-k8s check test lint generate oracle bench fuzz clean
+.PHONY: build demo demo-k8s check test lint generate oracle chart image bench fuzz clean
 
 build: ## the one binary
 	@$(GO) build -trimpath -ldflags "-X main.version=$(VERSION)" -o $(BIN) ./cmd/anymesh
@@ -15,7 +16,7 @@ demo-k8s: ## the same shop in a Kubernetes of its own; kubectl edits it. The fir
 	@$(GO) build -o bin/demo-k8s ./demo/kubernetes
 	@bin/demo-k8s
 
-check: lint test oracle ## all that CI asks
+check: lint test oracle chart ## all that CI asks
 
 lint:
 	@test -z "$$(gofmt -l $$(git ls-files '*.go'))" || { gofmt -l $$(git ls-files '*.go'); echo "gofmt: run gofmt -w on these"; exit 1; }
@@ -30,6 +31,12 @@ test:
 
 oracle: ## Istio's own control plane judges what we write for it
 	@cd test/oracle/istio && $(GO) test -count=1 -timeout 30m ./...
+
+chart: ## Helm's own engine renders the chart: it says what the manifests say
+	@cd test/chart && $(GO) test -count=1 ./...
+
+image: ## what runs in a cluster
+	@$(CONTAINER) build -f deploy/Containerfile --build-arg VERSION=$(VERSION) -t anymesh:$(VERSION) .
 
 generate: ## what is made from the code: pages of docs, CustomResourceDefinitions, manifests, the chart
 	@$(GO) run ./cmd/anymesh docs docs
