@@ -56,6 +56,10 @@ Exit codes: 0 done, 1 failure, 5 something would be lost that has not been agree
 				return err
 			}
 			w := c.OutOrStdout()
+			if r.Helm {
+				fmt.Fprintf(w, "%s the definitions need anymesh no more; Helm installed the rest: helm uninstall -n %s\n", report.Mark(model.Exact), in.system)
+				return nil
+			}
 			fmt.Fprintf(w, "%s anymesh is out of %s\n", report.Mark(model.Exact), in.system)
 			if !ok.Native {
 				tellNative(w, r)

@@ -81,6 +81,49 @@ func newJudge(want *CRD) (*judge, error) {
 // budget is what the API server grants the rules of one object.
 const budget = 10_000_000
 
+// any lists what would go wrong with an object in every version in which it may have been written; nothing, where in one all goes well.
+func (j *judge) any(o map[string]any, versions []string) []Fault {
+	var first []Fault
+	for n, v := range versions {
+		as := copied(o)
+		as["apiVersion"] = j.group + "/" + v
+		faults := j.object(as, v)
+		if len(faults) == 0 {
+			return nil
+		}
+		if n == 0 {
+			first = faults
+		}
+	}
+	return first
+}
+
+// kept says why an object, as it is read in the newest version, is none in any version in which it may have been written.
+func (j *judge) kept(o map[string]any, versions []string) *Fault {
+	why := ""
+	for _, v := range versions {
+		s := j.versions[v]
+		if s == nil {
+			continue
+		}
+		as, _, err := j.through(o, j.newest, v)
+		if err != nil {
+			why = err.Error()
+			continue
+		}
+		wrong := s.check(as)
+		if len(wrong) == 0 {
+			return nil
+		}
+		why = v + ": " + wrong[0][0] + ": " + wrong[0][1]
+	}
+	meta, _ := o["metadata"].(map[string]any)
+	name, _ := meta["name"].(string)
+	ns, _ := meta["namespace"].(string)
+	return &Fault{Object: model.Name{Namespace: ns, Name: name}, What: "it was stored as another version than it was written in: " + why,
+		Do: "Write it anew in the version that it has the shape of; then install again."}
+}
+
 // object lists what would go wrong with one object as it is stored in a version.
 func (j *judge) object(o map[string]any, from string) (faults []Fault) {
 	meta, _ := o["metadata"].(map[string]any)

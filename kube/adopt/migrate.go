@@ -67,18 +67,30 @@ func (a *Adoption) Probe(ctx context.Context, c *CRD) error {
 
 // verify tries every object: it must be readable in the newest version, and acceptable as it is.
 func (a *Adoption) verify(ctx context.Context, d *Definition) error {
+	j, err := newJudge(d.want)
+	if err != nil {
+		return err
+	}
+	refused := &Definition{Name: d.Name, want: d.want}
 	seen := 0
-	err := a.each(ctx, d.want, storage(d.want), func(page []unstructured.Unstructured, first bool) error {
+	err = a.each(ctx, d.want, storage(d.want), func(page []unstructured.Unstructured, first bool) error {
 		if first {
-			seen = 0
+			seen, refused.Faults = 0, nil
 		}
 		seen += len(page)
+		for i := range page {
+			if f := j.kept(page[i].Object, written(d.live, storage(d.live))); f != nil {
+				refused.Faults = append(refused.Faults, *f)
+			}
+		}
 		return nil
 	})
 	if err != nil {
 		return err
 	}
-	refused := &Definition{Name: d.Name, want: d.want}
+	if err := refusal([]*Definition{refused}); err != nil {
+		return err
+	}
 	via := a.via(d)
 	err = a.each(ctx, d.want, via, func(page []unstructured.Unstructured, first bool) error {
 		if first {

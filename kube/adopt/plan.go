@@ -198,10 +198,22 @@ func (a *Adoption) inspect(ctx context.Context, d *Definition) error {
 		}
 		d.Objects += len(page)
 		for i := range page {
-			d.Faults = append(d.Faults, j.object(page[i].Object, from)...)
+			d.Faults = append(d.Faults, j.any(page[i].Object, written(d.live, from))...)
 		}
 		return nil
 	})
+}
+
+// written are the versions in which an object may have been written, that first in which it is read: conversion None shows what is stored
+// in one version as if it were another.
+func written(c *CRD, first string) []string {
+	out := []string{first}
+	for _, v := range c.Status.StoredVersions {
+		if v != first {
+			out = append(out, v)
+		}
+	}
+	return out
 }
 
 // readable is the version in which objects are read as they are stored: the stored one, where it is served.

@@ -13,7 +13,9 @@ import (
 
 	v1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	"github.com/anymesh/anymesh/deploy"
 	"github.com/anymesh/anymesh/test/kubetest"
 )
 
@@ -233,5 +235,105 @@ func TestUnmigrated(t *testing.T) {
 	}
 	if err := w.a.Let(t.Context(), list, true); err == nil || !strings.Contains(err.Error(), "install once more") {
 		t.Errorf("let go with objects in two versions: %v", err)
+	}
+}
+
+// top is a TrafficTarget as v1alpha1 has it: without a spec.
+const top = `{apiVersion: access.smi-spec.io/v1alpha1, kind: TrafficTarget, metadata: {name: NAME}, destination: {kind: ServiceAccount, name: web, namespace: x}, specs: [{kind: TCPRoute, name: t}], sources: [{kind: ServiceAccount, name: c, namespace: x}]}`
+
+const targetName = "traffictargets.access.smi-spec.io"
+
+// flip changes the stored version of TrafficTargets, and returns when the API server has taken notice: a write that changes nothing is
+// then one nevertheless.
+func (w *world) flip(definition string) {
+	w.t.Helper()
+	w.create(strings.ReplaceAll(top, "NAME", "probe"))
+	r := w.Dynamic.Resource(at("access.smi-spec.io", "v1alpha1", "traffictargets")).Namespace(w.ns)
+	w.Apply(w.t, definition)
+	kubetest.Eventually(w.t, func() error {
+		old, err := r.Get(w.t.Context(), "probe", metav1.GetOptions{})
+		if err != nil {
+			return err
+		}
+		now, err := r.Update(w.t.Context(), old, metav1.UpdateOptions{})
+		if err == nil && now.GetResourceVersion() == old.GetResourceVersion() {
+			err = errors.New("it is still stored as before")
+		}
+		return err
+	})
+	if err := r.Delete(w.t.Context(), "probe", metav1.DeleteOptions{}); err != nil {
+		w.t.Fatal(err)
+	}
+}
+
+// TestHistory takes over a definition whose stored version changed once, as that of the SDK did: without conversion its older objects
+// are shown in a shape that they do not have, and with it they come back.
+func TestHistory(t *testing.T) {
+	w := newWorld(t)
+	with := func(versions ...string) string {
+		return definition("access.smi-spec.io", "traffictargets", "TrafficTarget", "x-kubernetes-preserve-unknown-fields: true", versions...)
+	}
+	w.Apply(t, with("v1alpha1", "v1alpha2"))
+	w.create(strings.ReplaceAll(top, "NAME", "old"))
+	w.flip(with("v1alpha2", "v1alpha1"))
+	w.create(access2)
+	w.only(targetName)
+	if s := w.crd(targetName).Status.StoredVersions; !slices.Equal(s, []string{"v1alpha1", "v1alpha2"}) {
+		t.Fatalf("stored are %v", s)
+	}
+	before := w.all()
+	if err := w.a.Do(t.Context(), w.plan()); err != nil {
+		t.Fatal(err)
+	}
+	after := w.all()
+	for _, key := range []string{"v1alpha1 TrafficTarget old", "v1alpha2 TrafficTarget port", "v1alpha2 TrafficTarget rest"} {
+		if fmt.Sprint(after[key]) != fmt.Sprint(before[key]) {
+			t.Errorf("%s is\n%v, was\n%v", key, after[key], before[key])
+		}
+	}
+	if got := fmt.Sprint(after["v1alpha4 TrafficTarget old"]["spec"]); !strings.Contains(got, "name:web") {
+		t.Errorf("what was written before is now %s", got)
+	}
+	if s := w.crd(targetName).Status.StoredVersions; !slices.Equal(s, []string{"v1alpha4"}) {
+		t.Errorf("stored are %v", s)
+	}
+}
+
+// TestMislabelled refuses, before it is stored otherwise, what was written in one version and stored as another: nobody can tell any more.
+func TestMislabelled(t *testing.T) {
+	w := newWorld(t)
+	with := func(versions ...string) string {
+		return definition("access.smi-spec.io", "traffictargets", "TrafficTarget", "x-kubernetes-preserve-unknown-fields: true", versions...)
+	}
+	w.Apply(t, with("v1alpha1", "v1alpha2"))
+	w.create(strings.ReplaceAll(top, "NAME", "old"))
+	w.flip(with("v1alpha2", "v1alpha1"))
+	w.only(targetName)
+	w.create(strings.ReplaceAll(top, "NAME", "wrong"))
+	err := w.a.Do(t.Context(), w.plan())
+	var r *Refused
+	if !errors.As(err, &r) || len(r.Definitions[0].Faults) != 1 || r.Definitions[0].Faults[0].Object.Name != "wrong" {
+		t.Fatalf("not refused: %v", err)
+	}
+	if s := storage(w.crd(targetName)); s != "v1alpha2" {
+		t.Errorf("refused, and stored as %s", s)
+	}
+}
+
+// TestOldForm takes a definition of the first API for definitions out of its form, in which nothing is ever dropped or checked.
+func TestOldForm(t *testing.T) {
+	want := deploy.CRDs()[slices.IndexFunc(deploy.CRDs(), func(c *CRD) bool { return c.Name == splitName })]
+	live := want.DeepCopy()
+	live.Spec.PreserveUnknownFields = true
+	live.Spec.Conversion = nil
+	live.Labels, live.Annotations = nil, nil
+	live.Spec.Versions = []v1.CustomResourceDefinitionVersion{{Name: "v1alpha2", Served: true, Storage: true}}
+	live.Status.StoredVersions = []string{"v1alpha2"}
+	next := extended(live, want, []byte("x"))
+	if next.Spec.PreserveUnknownFields || storage(next) != "v1alpha2" || len(Served(next)) != 4 || version(next, "v1alpha2").Schema == nil {
+		t.Errorf("it becomes %+v", next.Spec)
+	}
+	if got := steps(live, want); !slices.Equal(got, []Step{Extend, Answer, Verify, Flip, Migrate, Trim}) {
+		t.Errorf("the steps are %v", got)
 	}
 }

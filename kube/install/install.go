@@ -7,6 +7,7 @@
 package install
 
 import (
+	"cmp"
 	"context"
 	"encoding/base64"
 	"errors"
@@ -33,7 +34,7 @@ type Installation struct {
 	Cluster *connect.Cluster
 	Values  *manifest.Values
 	Only    bool                   // the definitions, and nothing else
-	Limit   time.Duration          // for the Deployment to be available, and the webhook to answer
+	Limit   time.Duration          // for the Deployment to be available, and the webhook to answer; 0: five minutes
 	Settle  time.Duration          // see adopt.Adoption
 	Tell    func(what, how string) // of progress; nil: nobody
 	Port    int32                  // of the webhook's Service, for the definitions; 0: as they say
@@ -55,7 +56,7 @@ func (i *Installation) Definitions() []*adopt.CRD {
 
 // Adoption is the way to the definitions.
 func (i *Installation) Adoption() *adopt.Adoption {
-	return &adopt.Adoption{Cluster: i.Cluster, Wanted: i.Definitions(), Limit: i.Limit, Settle: i.Settle, Tell: i.Tell}
+	return &adopt.Adoption{Cluster: i.Cluster, Wanted: i.Definitions(), Limit: i.limit(), Settle: i.Settle, Tell: i.Tell}
 }
 
 // Action is what is to be done to one object.
@@ -186,6 +187,8 @@ func (i *Installation) Do(ctx context.Context, p *Plan) error {
 	return a.Do(ctx, rest)
 }
 
+func (i *Installation) limit() time.Duration { return cmp.Or(i.Limit, 5*time.Minute) }
+
 func (i *Installation) tell(what, how string) {
 	if i.Tell != nil {
 		i.Tell(what, how)
@@ -220,7 +223,7 @@ var (
 // Ready waits until the Deployment is what was asked for, and available.
 func (i *Installation) Ready(ctx context.Context) error {
 	i.tell("Deployment "+i.Values.Namespace+"/"+manifest.Name, "wait until it is available")
-	return connect.Until(ctx, i.Limit, "the Deployment "+i.Values.Namespace+"/"+manifest.Name+" is not available", func() error {
+	return connect.Until(ctx, i.limit(), "the Deployment "+i.Values.Namespace+"/"+manifest.Name+" is not available", func() error {
 		d, err := i.Cluster.Dynamic.Resource(deployments).Namespace(i.Values.Namespace).Get(ctx, manifest.Name, metav1.GetOptions{})
 		if err != nil {
 			return err
@@ -250,7 +253,7 @@ func Available(d *unstructured.Unstructured) error {
 
 // bundle waits for the CA that the webhook keeps in its Secret.
 func (i *Installation) bundle(ctx context.Context) (out []byte, err error) {
-	err = connect.Until(ctx, i.Limit, "the webhook has made no certificate", func() error {
+	err = connect.Until(ctx, i.limit(), "the webhook has made no certificate", func() error {
 		out, err = Bundle(ctx, i.Cluster, i.Values.Namespace)
 		return err
 	})

@@ -71,6 +71,7 @@ type Removal struct {
 	Native      map[string]int   `json:"native"` // objects of meshes that we wrote, by kind: virtualservices.networking.istio.io
 	Namespace   string           `json:"namespace"`
 	Keeps       []string         `json:"keeps,omitempty"` // what else lives in the namespace, which therefore stays
+	Helm        bool             `json:"helm,omitempty"`  // Helm installed it: only the definitions are ours to let go
 }
 
 // Removal asks the cluster what there is.
@@ -94,6 +95,11 @@ func (i *Installation) Removal(ctx context.Context) (*Removal, error) {
 	if err != nil {
 		return nil, err
 	}
+	d, err := i.Cluster.Core.AppsV1().Deployments(i.Values.Namespace).Get(ctx, manifest.Name, metav1.GetOptions{})
+	if err != nil && !apierrors.IsNotFound(err) {
+		return nil, err
+	}
+	r.Helm = err == nil && d.Labels[mesh.ManagedBy] == "Helm"
 	r.Keeps, err = i.others(ctx)
 	return r, err
 }
@@ -126,6 +132,9 @@ func (i *Installation) Remove(ctx context.Context, r *Removal, ok Agreed) error 
 		if err != nil {
 			return err
 		}
+	}
+	if r.Helm {
+		return nil
 	}
 	for _, x := range []struct {
 		schema.GroupVersionResource
