@@ -8,6 +8,9 @@ import (
 	"sync"
 
 	"github.com/go-logr/logr"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/watch"
 	"k8s.io/client-go/tools/cache"
 )
 
@@ -65,4 +68,15 @@ func (r *Readers) Stop(name string) bool {
 func (r *Readers) Close() {
 	r.cancel()
 	r.wg.Wait()
+}
+
+// ListWatch lists and watches by a client of one resource: of whole objects, or of their metadata.
+func ListWatch[L runtime.Object](r interface {
+	List(context.Context, metav1.ListOptions) (L, error)
+	Watch(context.Context, metav1.ListOptions) (watch.Interface, error)
+}) *cache.ListWatch {
+	return &cache.ListWatch{
+		ListWithContextFunc:  func(ctx context.Context, o metav1.ListOptions) (runtime.Object, error) { return r.List(ctx, o) },
+		WatchFuncWithContext: r.Watch,
+	}
 }

@@ -14,9 +14,7 @@ import (
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
-	"k8s.io/apimachinery/pkg/watch"
 	"k8s.io/client-go/discovery"
 	"k8s.io/client-go/metadata"
 	"k8s.io/client-go/tools/cache"
@@ -97,16 +95,10 @@ func (c *Cluster) Watch(ctx context.Context, log *slog.Logger, told func(Served)
 	crds := client.Resource(schema.GroupVersionResource{Group: "apiextensions.k8s.io", Version: "v1", Resource: "customresourcedefinitions"})
 	sign := make(signal, 1)
 	sign.send()
-	lw := &cache.ListWatch{
-		ListWithContextFunc: func(ctx context.Context, o metav1.ListOptions) (runtime.Object, error) { return crds.List(ctx, o) },
-		WatchFuncWithContext: func(ctx context.Context, o metav1.ListOptions) (watch.Interface, error) {
-			return crds.Watch(ctx, o)
-		},
-	}
 	var wg sync.WaitGroup
 	defer wg.Wait()
 	wg.Go(func() {
-		cache.NewReflectorWithOptions(lw, &metav1.PartialObjectMetadata{}, signals{sign}, cache.ReflectorOptions{Name: "kinds"}).RunWithContext(ctx)
+		cache.NewReflectorWithOptions(ListWatch(crds), &metav1.PartialObjectMetadata{}, signals{sign}, cache.ReflectorOptions{Name: "kinds"}).RunWithContext(ctx)
 	})
 	var last Served
 	for {

@@ -15,9 +15,6 @@ import (
 	"sync"
 	"time"
 
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/runtime"
-	"k8s.io/apimachinery/pkg/watch"
 	"k8s.io/client-go/metadata"
 	"k8s.io/client-go/tools/cache"
 	"k8s.io/client-go/util/flowcontrol"
@@ -52,7 +49,7 @@ type Sink struct {
 	c       *kube.Cluster
 	o       Options
 	limit   flowcontrol.RateLimiter
-	served  chan kube.Served
+	served  kube.Latest[kube.Served]
 	changed chan struct{} // closed and replaced when something was read
 
 	mu     sync.Mutex
@@ -91,20 +88,12 @@ func New(c *kube.Cluster, o Options) *Sink {
 	if o.Burst == 0 {
 		o.Burst = int(2 * o.Rate)
 	}
-	return &Sink{c: c, o: o, limit: flowcontrol.NewTokenBucketRateLimiter(o.Rate, o.Burst), served: make(chan kube.Served, 1),
+	return &Sink{c: c, o: o, limit: flowcontrol.NewTokenBucketRateLimiter(o.Rate, o.Burst), served: kube.NewLatest[kube.Served](),
 		changed: make(chan struct{}), lists: map[string]*list{}, there: map[id]state{}, wanted: map[id]string{}}
 }
 
 // Serve says which kinds the API serves now.
-func (s *Sink) Serve(v kube.Served) {
-	for {
-		select {
-		case s.served <- v:
-			return
-		case <-s.served: // an older word
-		}
-	}
-}
+func (s *Sink) Serve(v kube.Served) { s.served.Say(v) }
 
 // together is how long losses are gathered: whoever removes a namespace removes many objects.
 const together = 20 * time.Millisecond
@@ -149,12 +138,7 @@ func (s *Sink) follow(r *kube.Readers, client metadata.Interface, v kube.Served)
 		watched[name] = true
 		res := client.Resource(where.GroupVersionResource)
 		r.Read(name, where, func() (cache.ListerWatcher, cache.ReflectorStore) {
-			return &cache.ListWatch{
-				ListWithContextFunc: func(ctx context.Context, o metav1.ListOptions) (runtime.Object, error) { return res.List(ctx, o) },
-				WatchFuncWithContext: func(ctx context.Context, o metav1.ListOptions) (watch.Interface, error) {
-					return res.Watch(ctx, o)
-				},
-			}, s.list(name, k)
+			return kube.ListWatch(res), s.list(name, k)
 		})
 	}
 	for _, k := range s.o.Kinds {

@@ -12,9 +12,7 @@ import (
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
-	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
-	"k8s.io/apimachinery/pkg/watch"
 	"k8s.io/client-go/tools/cache"
 
 	"github.com/anymesh/anymesh/engine"
@@ -129,12 +127,7 @@ func (m *meshes) read(r *kube.Readers, v kube.Served) {
 	}
 	client := m.c.c.Dynamic.Resource(resource)
 	r.Read("Mesh", where, func() (cache.ListerWatcher, cache.ReflectorStore) {
-		return &cache.ListWatch{
-			ListWithContextFunc: func(ctx context.Context, o metav1.ListOptions) (runtime.Object, error) { return client.List(ctx, o) },
-			WatchFuncWithContext: func(ctx context.Context, o metav1.ListOptions) (watch.Interface, error) {
-				return client.Watch(ctx, o)
-			},
-		}, list{m}
+		return kube.ListWatch(client), list{m}
 	})
 }
 

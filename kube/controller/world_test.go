@@ -152,7 +152,10 @@ func start(t testing.TB, c *kubetest.Cluster, o controller.Options) *run {
 	if err != nil {
 		t.Fatal(err)
 	}
-	o.Cluster, o.Rate = cluster, 500
+	o.Cluster = cluster
+	if o.Rate == 0 {
+		o.Rate = 500
+	}
 	if o.Drivers == nil {
 		o.Drivers = []*mesh.Driver{istio.Driver}
 	}

@@ -3,13 +3,10 @@
 package source
 
 import (
-	"context"
 	"slices"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/fields"
-	"k8s.io/apimachinery/pkg/runtime"
-	"k8s.io/apimachinery/pkg/watch"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/cache"
 
@@ -40,13 +37,7 @@ func (k *kind) watch(c *kube.Cluster, where kube.Resource) cache.ListerWatcher {
 	if k.client != nil {
 		return cache.NewListWatchFromClient(k.client(c), where.Resource, metav1.NamespaceAll, fields.Everything())
 	}
-	r := c.Dynamic.Resource(where.GroupVersionResource)
-	return &cache.ListWatch{
-		ListWithContextFunc: func(ctx context.Context, o metav1.ListOptions) (runtime.Object, error) { return r.List(ctx, o) },
-		WatchFuncWithContext: func(ctx context.Context, o metav1.ListOptions) (watch.Interface, error) {
-			return r.Watch(ctx, o)
-		},
-	}
+	return kube.ListWatch(c.Dynamic.Resource(where.GroupVersionResource))
 }
 
 func coreV1(c *kube.Cluster) rest.Interface  { return c.Core.CoreV1().RESTClient() }

@@ -42,7 +42,7 @@ type Source struct {
 	metas    map[model.Ref]Meta
 	complete bool // the first batch was taken
 	wake     chan struct{}
-	served   chan kube.Served
+	served   kube.Latest[kube.Served]
 }
 
 // Meta is what is kept of an SMI object besides its facts.
@@ -58,19 +58,11 @@ func New(c *kube.Cluster, o Options) *Source {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
 	return &Source{c: c, o: o, place: map[model.Ref]int{}, lists: map[string]*list{}, metas: map[model.Ref]Meta{},
-		wake: make(chan struct{}, 1), served: make(chan kube.Served, 1)}
+		wake: make(chan struct{}, 1), served: kube.NewLatest[kube.Served]()}
 }
 
 // Serve says which kinds the API serves now. Until it is called for the first time nothing is read.
-func (s *Source) Serve(v kube.Served) {
-	for {
-		select {
-		case s.served <- v:
-			return
-		case <-s.served: // an older word
-		}
-	}
-}
+func (s *Source) Serve(v kube.Served) { s.served.Say(v) }
 
 // Meta of an SMI object; false where there is none.
 func (s *Source) Meta(r model.Ref) (Meta, bool) {

@@ -1,0 +1,63 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package controller_test
+
+import (
+	"errors"
+	"strings"
+	"testing"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+
+	"github.com/anymesh/anymesh/kube/api"
+	"github.com/anymesh/anymesh/kube/controller"
+	"github.com/anymesh/anymesh/test/kubetest"
+)
+
+// forbid is a policy of the cluster's administrators against VirtualServices in one namespace.
+const forbid = `
+apiVersion: admissionregistration.k8s.io/v1
+kind: ValidatingAdmissionPolicy
+metadata: {name: NS}
+spec:
+  matchConstraints:
+    resourceRules: [{apiGroups: [networking.istio.io], apiVersions: ["*"], operations: [CREATE, UPDATE], resources: [virtualservices]}]
+  validations: [{expression: "object.metadata.namespace != 'NS'", message: no routes before lunch}]
+---
+apiVersion: admissionregistration.k8s.io/v1
+kind: ValidatingAdmissionPolicyBinding
+metadata: {name: NS}
+spec: {policyName: NS, validationActions: [Deny]}
+`
+
+// TestRefused runs where the cluster refuses one of a mesh's objects: the split says why, in the cluster's words, everything else is programmed, and
+// when the cluster takes the object, it is there.
+func TestRefused(t *testing.T) {
+	c := shared.Cluster(t)
+	install(t, c)
+	ns := c.Namespace(t)
+	c.Apply(t, in(ns, forbid))
+	kubetest.Eventually(t, func() error { return enforced(t, c, ns) })
+	c.Apply(t, in(ns, shop))
+	start(t, c, controller.Options{Meshes: []*api.Mesh{only(ns)}})
+	s := programmed(t, c, splits, ns, "catalog", "False", "Refused")
+	if text := s.Meshes[0].Conditions[0].Message; !strings.Contains(text, "no routes before lunch") {
+		t.Errorf("the split does not say why: %s", text)
+	}
+	programmed(t, c, targets, ns, "catalog", "True", "Programmed")
+	c.Kubectl(t, "delete", "validatingadmissionpolicybinding", ns)
+	programmed(t, c, splits, ns, "catalog", "True", "Programmed")
+}
+
+// enforced waits until the policy is in force, which takes the API server a moment.
+func enforced(t *testing.T, c *kubetest.Cluster, ns string) error {
+	t.Helper()
+	_, err := c.Dynamic.Resource(virtualServices).Namespace(ns).Create(t.Context(), &unstructured.Unstructured{Object: map[string]any{
+		"apiVersion": "networking.istio.io/v1", "kind": "VirtualService", "metadata": map[string]any{"name": "try"}, "spec": map[string]any{"hosts": []any{"x"}}}},
+		metav1.CreateOptions{DryRun: []string{metav1.DryRunAll}})
+	if err == nil {
+		return errors.New("the policy is not in force")
+	}
+	return nil
+}
