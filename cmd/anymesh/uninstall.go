@@ -55,16 +55,7 @@ Exit codes: 0 done, 1 failure, 5 something would be lost that has not been agree
 			if err := lost(c, i.Remove(ctx, r, ok)); err != nil {
 				return err
 			}
-			w := c.OutOrStdout()
-			if r.Helm {
-				fmt.Fprintf(w, "%s the definitions need anymesh no more; Helm installed the rest: helm uninstall -n %s\n", report.Mark(model.Exact), in.system)
-				return nil
-			}
-			fmt.Fprintf(w, "%s anymesh is out of %s\n", report.Mark(model.Exact), in.system)
-			if !ok.Native {
-				tellNative(w, r)
-			}
-			tellKeeps(w, r)
+			tellRemoved(c.OutOrStdout(), r, ok)
 			return nil
 		},
 	}
@@ -102,6 +93,19 @@ func tellRemoval(w io.Writer, r *install.Removal, ok install.Agreed) {
 			fmt.Fprintf(w, "- %s of %s\n", report.Count(n, "object"), kind)
 		}
 	} else {
+		tellNative(w, r)
+	}
+	tellKeeps(w, r)
+}
+
+// tellRemoved says what has gone, and what stays.
+func tellRemoved(w io.Writer, r *install.Removal, ok install.Agreed) {
+	if r.Helm {
+		fmt.Fprintf(w, "%s the definitions need anymesh no more; Helm installed the rest: helm uninstall -n %s\n", report.Mark(model.Exact), r.Namespace)
+		return
+	}
+	fmt.Fprintf(w, "%s anymesh is out of %s\n", report.Mark(model.Exact), r.Namespace)
+	if !ok.Native {
 		tellNative(w, r)
 	}
 	tellKeeps(w, r)

@@ -66,11 +66,6 @@ func ref(path string) expr {
 	return expr{".Values." + path, func(v *Values) any { return v.at(path) }}
 }
 
-// text is a scalar made of a prefix and the value at a path.
-func text(prefix, path string) expr {
-	return expr{`printf "` + prefix + `%v" .Values.` + path + " | quote", func(v *Values) any { return prefix + scalar(v.at(path)) }}
-}
-
 // on holds where the value at a path says something: true, a number but 0, a text or a tree that is not empty.
 func on(path string) cond {
 	return cond{".Values." + path, func(v *Values) bool { return truth(v.at(path)) }}

@@ -174,20 +174,7 @@ func (w *world) clear() {
 	}
 }
 
-// file reads a set of definitions of another project; the test is skipped where it is not here.
-func (w *world) file(parts ...string) string {
-	w.t.Helper()
-	path, ok := meshtest.Shared(parts...)
-	if !ok {
-		w.t.Skipf("the definitions are not here: %s", path)
-	}
-	text, err := os.ReadFile(path)
-	if err != nil {
-		w.t.Fatal(err)
-	}
-	return string(text)
-}
-
+// folder reads a set of definitions of another project; the test is skipped where it is not here.
 func (w *world) folder(parts ...string) (out []string) {
 	w.t.Helper()
 	path, ok := meshtest.Shared(parts...)

@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -51,9 +52,15 @@ func (a *Adoption) Do(ctx context.Context, plan []*Definition) error {
 	if err := refusal(plan); err != nil {
 		return err
 	}
+	if err := a.make(ctx, plan); err != nil {
+		return err
+	}
 	for _, d := range plan {
 		for _, s := range d.Steps {
-			if err := ctx.Err(); err != nil {
+			if s == Create {
+				continue
+			}
+			if ctx.Err() != nil {
 				return context.Cause(ctx)
 			}
 			a.tell(d, d.Say(s))
@@ -74,8 +81,6 @@ func (a *Adoption) tell(d *Definition, what string) {
 
 func (a *Adoption) step(ctx context.Context, d *Definition, s Step) error {
 	switch s {
-	case Create:
-		return a.create(ctx, d)
 	case Extend:
 		return a.extend(ctx, d)
 	case Answer:
@@ -100,18 +105,32 @@ func (a *Adoption) bundle(ctx context.Context, c *CRD) ([]byte, error) {
 	return a.Bundle(ctx)
 }
 
-func (a *Adoption) create(ctx context.Context, d *Definition) error {
-	bundle, err := a.bundle(ctx, d.want)
-	if err != nil {
-		return err
+// make creates the definitions that are not there, and then waits for all of them: an API server takes some seconds for each.
+func (a *Adoption) make(ctx context.Context, plan []*Definition) error {
+	var fresh []*Definition
+	for _, d := range plan {
+		if !slices.Contains(d.Steps, Create) {
+			continue
+		}
+		fresh = append(fresh, d)
+		a.tell(d, d.Say(Create))
+		bundle, err := a.bundle(ctx, d.want)
+		if err != nil {
+			return err
+		}
+		c := d.want.DeepCopy()
+		setBundle(c, bundle)
+		_, err = a.crds().Create(ctx, loose(c), metav1.CreateOptions{})
+		if err != nil && !apierrors.IsAlreadyExists(err) { // made by another run: the next plan looks at it
+			return fmt.Errorf("%s: %s: %w", d.Name, Create, err)
+		}
 	}
-	c := d.want.DeepCopy()
-	setBundle(c, bundle)
-	_, err = a.crds().Create(ctx, loose(c), metav1.CreateOptions{})
-	if err != nil && !apierrors.IsAlreadyExists(err) { // made by another run: the next plan looks at it
-		return err
+	for _, d := range fresh {
+		if err := a.established(ctx, d); err != nil {
+			return fmt.Errorf("%s: %w", d.Name, err)
+		}
 	}
-	return a.established(ctx, d)
+	return nil
 }
 
 // established waits until the cluster serves a definition.

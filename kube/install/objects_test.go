@@ -10,6 +10,7 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
 	"github.com/anymesh/anymesh/deploy/manifest"
+	"github.com/anymesh/anymesh/kube/install"
 )
 
 // TestServerAccepts asks the API server about every object that any values make, without effect.
@@ -58,5 +59,29 @@ func TestStrangers(t *testing.T) {
 		if _, err := w.i.Plan(t.Context()); err == nil || !strings.Contains(err.Error(), says) {
 			t.Errorf("what is %s's is taken: %v", who, err)
 		}
+	}
+}
+
+// TestHelm leaves to Helm what Helm installed, and takes the definitions out of its way first.
+func TestHelm(t *testing.T) {
+	w := newWorld(t)
+	w.i.Values.Namespace = w.Namespace(t)
+	w.Apply(t, strings.ReplaceAll(`
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: anymesh, namespace: NS, labels: {app.kubernetes.io/managed-by: Helm, app.kubernetes.io/part-of: anymesh}}
+spec: {selector: {matchLabels: {a: b}}, template: {metadata: {labels: {a: b}}, spec: {containers: [{name: c, image: c}]}}}`, "NS", w.i.Values.Namespace))
+	r, err := w.i.Removal(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !r.Helm || len(r.Objects) > 0 {
+		t.Errorf("what Helm installed would be removed: %+v", r)
+	}
+	if err := w.i.Remove(t.Context(), r, install.Agreed{}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := w.i.Cluster.Core.AppsV1().Deployments(w.i.Values.Namespace).Get(t.Context(), "anymesh", metav1.GetOptions{}); err != nil {
+		t.Errorf("the Deployment of Helm is gone: %v", err)
 	}
 }

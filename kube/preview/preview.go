@@ -112,7 +112,7 @@ func targets(ctx context.Context, c *connect.Cluster, served kube.Served, only s
 		if m.Spec.Namespaces != nil {
 			s, err := metav1.LabelSelectorAsSelector(m.Spec.Namespaces)
 			if err != nil {
-				return nil, fmt.Errorf("Mesh %s: spec.namespaces: %w", m.Name, err)
+				return nil, fmt.Errorf("spec.namespaces of Mesh %s: %w", m.Name, err)
 			}
 			t.Where = func(ns string) bool { l, ok := namespaces[ns]; return ok && s.Matches(labels.Set(l)) }
 		}
