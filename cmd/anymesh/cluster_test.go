@@ -124,6 +124,32 @@ func testUninstall(t *testing.T, at func(...string) ran, ns string) {
 	})
 }
 
+// TestAdoptionShown holds that install says what it would do to definitions that are there, and does nothing where an object would not survive.
+func TestAdoptionShown(t *testing.T) {
+	c := shared.Cluster(t)
+	ns := c.Namespace(t)
+	at := func(args ...string) ran { return anymesh(t, "", append(args, "--kubeconfig", c.Kubeconfig)...) }
+	split := `{apiVersion: split.smi-spec.io/v1alpha2, kind: TrafficSplit, metadata: {name: NAME, namespace: ` + ns + `}, spec: {service: web, backends: [{service: a, weight: WEIGHT}]}}`
+	c.Apply(t, taking("split.smi-spec.io", "TrafficSplit", "v1alpha2"), strings.NewReplacer("NAME", "sound", "WEIGHT", "1").Replace(split))
+	defer c.Kubectl(t, "delete", "crd", "trafficsplits.split.smi-spec.io")
+	has(t, at("install", "--dry-run").wants(t, exitOK).out, `~ trafficsplits.split.smi-spec.io: someone else's, stored as v1alpha2, 1 object
+    1. add v1alpha4, v1alpha3, v1alpha1 and the conversion webhook; go on storing v1alpha2
+    2. wait until the webhook converts
+    3. try each object: read as v1alpha4, write without effect
+    4. store v1alpha4
+    5. write each object anew, as v1alpha4
+    6. strike all but v1alpha4 off the stored versions
+`)
+	c.Apply(t, strings.NewReplacer("NAME", "half", "WEIGHT", "0.5").Replace(split))
+	for _, args := range [][]string{{"install", "--dry-run"}, {"install"}} {
+		r := at(args...).wants(t, exitInvalid)
+		has(t, r.errs, "nothing was done", "‼ "+ns+"/half: spec.backends[0].weight: ", "    → ", "anymesh:")
+		lacks(t, r.errs, "sound")
+	}
+	lacks(t, c.Kubectl(t, "get", "crds", "-o", "name"), "meshes.anymesh.dev")
+	has(t, at("check", "--pre").wants(t, exitFailure).out, "✘ trafficsplits.split.smi-spec.io: someone else's, and cannot be taken over: "+ns+"/half: ")
+}
+
 // TestInstallManifests holds that -o writes what the files in deploy say, without a cluster.
 func TestInstallManifests(t *testing.T) {
 	got := kinds(t, anymesh(t, "", "install", "-o", "yaml").wants(t, exitOK).out)
