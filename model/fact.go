@@ -36,6 +36,7 @@ type Service struct {
 	Name     Name
 	Ports    []ServicePort
 	Selector map[string]string
+	Headless bool // without a cluster IP: its name leads straight to pods
 	Assumed  bool // named by a split, in an input that holds no Services: its ports are not known
 }
 

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"unicode"
 	"unicode/utf8"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -52,12 +53,12 @@ func warnings(doubts []model.Finding) []string {
 	return out
 }
 
-// short is a warning with its hint, or without where it would be cut off.
+// short is a warning with its hint, or without where it would be cut off. It goes into a header of HTTP, which has no line breaks.
 func short(f model.Finding) string {
-	s := line(f)
+	s := flat(line(f))
 	if len(s) > maxWarning {
 		f.Hint = ""
-		s = line(f)
+		s = flat(line(f))
 	}
 	if len(s) <= maxWarning {
 		return s
@@ -67,6 +68,15 @@ func short(f model.Finding) string {
 		s = s[:len(s)-1]
 	}
 	return s + "…"
+}
+
+func flat(s string) string {
+	return strings.Map(func(r rune) rune {
+		if unicode.IsControl(r) {
+			return ' '
+		}
+		return r
+	}, strings.ToValidUTF8(s, "\ufffd"))
 }
 
 // line is code, path, message and hint.

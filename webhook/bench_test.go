@@ -4,6 +4,7 @@ package webhook
 
 import (
 	"fmt"
+	"io"
 	"net/http/httptest"
 	"strings"
 	"testing"
@@ -59,7 +60,56 @@ func BenchmarkReview(b *testing.B) {
 	}
 }
 
-func send(b *testing.B, h *Handler, path, body string) {
+// BenchmarkServer reviews over TLS, as many at once as there are CPUs times eight.
+func BenchmarkServer(b *testing.B) {
+	url, client, _ := serving(b, handler(b, Options{}), nil)
+	split := shop(b, 1)[0]
+	body := asked(split, split)
+	b.SetParallelism(8)
+	b.RunParallel(func(pb *testing.PB) {
+		for pb.Next() {
+			r, err := client.Post(url+ValidatePath, "application/json", strings.NewReader(body))
+			if err != nil {
+				b.Error(err)
+				return
+			}
+			_, _ = io.Copy(io.Discard, r.Body)
+			_ = r.Body.Close()
+			if r.StatusCode != 200 {
+				b.Error(r.Status)
+				return
+			}
+		}
+	})
+	b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "reviews/s")
+}
+
+// TestCostIsASlope counts what answers allocate: for each object the same in short lists and in long ones.
+func TestCostIsASlope(t *testing.T) {
+	h := handler(t, Options{})
+	each := func(n int, to string) float64 {
+		list := shop(t, n)
+		if to == split4 {
+			list, _ = converted(t, h, split1, list...)
+		}
+		body := fmt.Sprintf(`{"request":{"uid":"1","desiredAPIVersion":%q,"objects":[%s]}}`, to, strings.Join(list, ","))
+		return testing.AllocsPerRun(3, func() { send(t, h, ConvertPath, body) }) / float64(n)
+	}
+	for _, to := range []string{split1, split4} {
+		short, long := each(50, to), each(1000, to)
+		t.Logf("to %s: %.0f allocations for each of 50 objects, %.0f of 1,000", to, short, long)
+		if long > short*1.05 || short > 130 {
+			t.Errorf("to %s: %.0f allocations for each of 50 objects, %.0f of 1,000", to, short, long)
+		}
+	}
+	split := shop(t, 1)[0]
+	body := asked(split, split)
+	if n := testing.AllocsPerRun(20, func() { send(t, h, ValidatePath, body) }); n > 250 {
+		t.Errorf("%.0f allocations for a review", n)
+	}
+}
+
+func send(b testing.TB, h *Handler, path, body string) {
 	w := httptest.NewRecorder()
 	h.ServeHTTP(w, httptest.NewRequest("POST", path, strings.NewReader(body)))
 	if w.Code != 200 || w.Body.Len() == 0 {

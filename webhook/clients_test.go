@@ -72,6 +72,48 @@ func TestRolloutsThroughOldVersions(t *testing.T) {
 	}
 }
 
+// TestApplyThroughVersionsThatLackAField applies objects server-side, through versions that do not know a part of them that restricts.
+func TestApplyThroughVersionsThatLackAField(t *testing.T) {
+	i := install(t)
+	ns := i.Namespace(t)
+	i.warnings.take()
+	apply := func(apiVersion, kind, body, manager string) *unstructured.Unstructured {
+		t.Helper()
+		o, err := i.of(apiVersion, model.Kind(kind), ns).Apply(t.Context(), "x", parsed(t, wrote(apiVersion, kind, body), ns), metav1.ApplyOptions{FieldManager: manager, Force: true})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return o
+	}
+	apply(specs4, "HTTPRouteGroup", "spec: {matches: [{name: b, pathRegex: /b, headers: [{x: '1'}, {x: '2'}]}, {name: a, headers: {y: z}}]}", "one")
+	apply(specs1, "HTTPRouteGroup", "matches: [{name: a, methods: [GET]}, {name: c}]", "two")
+	group := facts(t, i.get(t, specs4, parsed(t, wrote(specs4, "HTTPRouteGroup", ""), ns)))[0].(*model.RouteGroup)
+	got := map[string]int{}
+	for _, m := range group.Matches {
+		got[m.Name] = 10*len(m.Methods) + len(m.Headers)
+	}
+	if want := map[string]int{"b": 2, "a": 11, "c": 0}; !reflect.DeepEqual(got, want) {
+		t.Errorf("methods and headers are %v, not %v", got, want)
+	}
+
+	apply("access.smi-spec.io/v1alpha2", "TrafficTarget", "spec: {destination: {kind: ServiceAccount, name: a, port: 80}, rules: [{kind: TCPRoute, name: t}], sources: [{kind: ServiceAccount, name: b}]}", "one")
+	o := apply("access.smi-spec.io/v1alpha4", "TrafficTarget", "spec: {destination: {kind: ServiceAccount, name: a}, rules: [{kind: TCPRoute, name: t}], sources: [{kind: ServiceAccount, name: c}]}", "two")
+	if p := facts(t, o)[0].(*model.Permission); p.Port != 80 || p.Sources[0].Name != "c" {
+		t.Errorf("the permission is %+v", p)
+	}
+	if w := i.warnings.take(); len(w) > 0 {
+		t.Errorf("there are warnings: %q", w)
+	}
+	// Whoever wrote the port may take it back, and is told.
+	o = apply("access.smi-spec.io/v1alpha4", "TrafficTarget", "spec: {destination: {kind: ServiceAccount, name: a}, rules: [{kind: TCPRoute, name: t}], sources: [{kind: ServiceAccount, name: c}]}", "one")
+	if p := facts(t, o)[0].(*model.Permission); p.Port != 0 {
+		t.Errorf("the port cannot be taken back: %+v", p)
+	}
+	if w := i.warnings.take(); len(w) != 1 || !strings.Contains(w[0], "port is lost") {
+		t.Errorf("there are warnings: %q", w)
+	}
+}
+
 func weight(apiVersion string, n int64) any {
 	if apiVersion == split1 {
 		return map[int64]string{10: "10", 90: "90"}[n]
@@ -145,6 +187,7 @@ func TestClientsHearDoubts(t *testing.T) {
 		t.Errorf("a lost restriction: %q", w)
 	}
 	out := i.Kubectl(t, "-n", ns, "get", "ts,tr", "-o", "wide")
+	t.Log("\n" + out)
 	for _, want := range []string{"SERVICE", "BACKENDS", "PROGRAMMED", "PORTS", "ACCEPTED", "AGE"} {
 		if !strings.Contains(out, want) {
 			t.Errorf("kubectl does not show %s:\n%s", want, out)
@@ -178,6 +221,12 @@ func TestDeadWebhook(t *testing.T) {
 	if !reflect.DeepEqual(said(stored), said(bad)) {
 		t.Errorf("what was mistyped is not kept: %v", stored.Object)
 	}
+	deep := bad.DeepCopy() // beyond what our reader takes for an object
+	deep.SetName("deep")
+	if err := unstructured.SetNestedField(deep.Object, nested(300), "spec", "nonsense"); err != nil {
+		t.Fatal(err)
+	}
+	i.written(t, deep)
 	worse := bad.DeepCopy()
 	worse.SetName("y")
 	worse.Object["spec"] = map[string]any{"matches": "text"}
@@ -190,6 +239,9 @@ func TestDeadWebhook(t *testing.T) {
 		_, err := i.of(split1, model.KindSplit, ns).Get(t.Context(), "x", metav1.GetOptions{})
 		return err
 	})
+	if list, err := i.of(specs1, model.KindGroup, ns).List(t.Context(), metav1.ListOptions{}); err != nil || len(list.Items) != 2 {
+		t.Errorf("an object that nobody can read hides those beside it: %v", err)
+	}
 	// A label may be given to what came in unseen; its fault is said again.
 	i.warnings.take()
 	stored.SetLabels(map[string]string{"a": "b"})
@@ -199,4 +251,11 @@ func TestDeadWebhook(t *testing.T) {
 	if w := i.warnings.take(); len(w) != 1 || !strings.HasPrefix(w[0], "AM0201 ") {
 		t.Errorf("warnings are %q", w)
 	}
+}
+
+func nested(n int) any {
+	if n == 0 {
+		return "x"
+	}
+	return []any{nested(n - 1)}
 }

@@ -95,11 +95,11 @@ func (i *installation) prepare(t *testing.T, c *kubetest.Cluster) {
 			*d.Spec.Conversion.Webhook.ClientConfig.Service.Port = port
 			names = append(names, d.Name)
 		}
-		i.create(t, schema.GroupVersionResource{Group: "apiextensions.k8s.io", Version: "v1", Resource: "customresourcedefinitions"}, d)
+		i.create(t, definitionResource, d)
 	}
 	v := deploy.Validation()
 	*v.Webhooks[0].ClientConfig.Service.Port = port
-	i.create(t, schema.GroupVersionResource{Group: "admissionregistration.k8s.io", Version: "v1", Resource: "validatingwebhookconfigurations"}, v)
+	i.create(t, validationResource, v)
 	i.managed = certs.Manage(i.Dynamic, certs.Options{Namespace: system, Service: name, Secret: name + "-cert", Definitions: names, Validation: v.Name, Interval: time.Second,
 		Logger: slog.New(slog.DiscardHandler)})
 }

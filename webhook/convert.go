@@ -5,42 +5,58 @@ package webhook
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 
 	"github.com/anymesh/anymesh/object"
 	"github.com/anymesh/anymesh/smi"
 )
 
-// conversionReview is the request of apiextensions.k8s.io/v1 ConversionReview.
-type conversionReview struct {
-	Request *struct {
-		UID     string            `json:"uid"`
-		To      string            `json:"desiredAPIVersion"`
-		Objects []json.RawMessage `json:"objects"`
-	} `json:"request"`
+// conversionRequest is what is read of apiextensions.k8s.io/v1 ConversionReview.
+type conversionRequest struct {
+	uid, to string
+	objects [][]byte
+}
+
+func readConversion(body []byte) (*conversionRequest, error) {
+	r := &conversionRequest{}
+	err := request(body, func(s *scan, name []byte) error {
+		switch string(name) {
+		case "uid":
+			return s.into(&r.uid)
+		case "desiredAPIVersion":
+			return s.into(&r.to)
+		case "objects":
+			r.objects = nil
+			return s.items(func() error {
+				o, err := s.value()
+				r.objects = append(r.objects, o)
+				return err
+			})
+		}
+		return s.skip()
+	})
+	if err != nil {
+		return nil, fmt.Errorf("not a ConversionReview: %w", err)
+	}
+	return r, nil
 }
 
 // convert answers a conversion review.
 func (h *Handler) convert(_ context.Context, body []byte) ([]byte, error) {
-	var review conversionReview
-	if err := json.Unmarshal(body, &review); err != nil {
-		return nil, fmt.Errorf("not a ConversionReview: %w", err)
-	}
-	r := review.Request
-	if r == nil {
-		return nil, errors.New("a ConversionReview without a request")
+	r, err := readConversion(body)
+	if err != nil {
+		return nil, err
 	}
 	out := make([]byte, 0, len(body)+len(body)/4+256)
 	out = append(out, `{"apiVersion":"apiextensions.k8s.io/v1","kind":"ConversionReview","response":{"uid":`...)
-	out = object.AppendString(out, r.UID)
+	out = object.AppendString(out, r.uid)
 	start := len(out)
 	out = append(out, `,"convertedObjects":[`...)
-	for i, raw := range r.Objects {
-		one, err := h.convertOne(raw, r.To)
+	for i, raw := range r.objects {
+		one, err := h.convertOne(raw, r.to)
 		if err != nil {
 			out = append(out[:start], `,"result":{"status":"Failure","message":`...)
-			out = object.AppendString(out, fmt.Sprintf("object %d of %d: %v", i+1, len(r.Objects), err))
+			out = object.AppendString(out, fmt.Sprintf("object %d of %d: %v", i+1, len(r.objects), err))
 			return append(out, `}}}`...), nil
 		}
 		if i > 0 {
@@ -52,8 +68,12 @@ func (h *Handler) convert(_ context.Context, body []byte) ([]byte, error) {
 }
 
 func (h *Handler) convertOne(raw []byte, to string) ([]byte, error) {
-	one, _, err := smi.ConvertJSON(raw, to)
+	rest, status := slim(raw)
+	one, _, err := smi.ConvertJSON(rest, to)
 	if err == nil {
+		if status != nil {
+			one = append(appendField(one[:len(one)-1], []byte("status"), status), '}')
+		}
 		h.metrics.converted(to, "done")
 		return one, nil
 	}

@@ -19,7 +19,6 @@ import (
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
-	"k8s.io/apimachinery/pkg/runtime/schema"
 
 	"github.com/anymesh/anymesh/deploy"
 	"github.com/anymesh/anymesh/model"
@@ -142,7 +141,7 @@ func (i *installation) serveBy(t *testing.T, ctx context.Context, parts *sync.Wa
 // forget deletes the Secret.
 func (i *installation) forget(t *testing.T) {
 	t.Helper()
-	secrets := i.Dynamic.Resource(schema.GroupVersionResource{Version: "v1", Resource: "secrets"}).Namespace(system)
+	secrets := i.Dynamic.Resource(secretResource).Namespace(system)
 	if err := secrets.Delete(context.Background(), name+"-cert", metav1.DeleteOptions{}); err != nil {
 		t.Error(err)
 	}
@@ -151,7 +150,7 @@ func (i *installation) forget(t *testing.T) {
 // authority is the one that signs now.
 func (i *installation) authority(t *testing.T) string {
 	t.Helper()
-	s, err := i.Dynamic.Resource(schema.GroupVersionResource{Version: "v1", Resource: "secrets"}).Namespace(system).Get(t.Context(), name+"-cert", metav1.GetOptions{})
+	s, err := i.Dynamic.Resource(secretResource).Namespace(system).Get(t.Context(), name+"-cert", metav1.GetOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}

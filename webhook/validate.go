@@ -3,9 +3,9 @@
 package webhook
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"slices"
 
@@ -17,17 +17,35 @@ import (
 	"github.com/anymesh/anymesh/smi/version"
 )
 
-// admissionReview is what is read of admission.k8s.io/v1 AdmissionReview.
-type admissionReview struct {
-	Request *admissionRequest `json:"request"`
+// admissionRequest is what is read of admission.k8s.io/v1 AdmissionReview.
+type admissionRequest struct {
+	uid, operation, namespace string
+	object, old               []byte
 }
 
-type admissionRequest struct {
-	UID       string          `json:"uid"`
-	Operation string          `json:"operation"`
-	Namespace string          `json:"namespace"`
-	Object    json.RawMessage `json:"object"`
-	Old       json.RawMessage `json:"oldObject"`
+func readAdmission(body []byte) (*admissionRequest, error) {
+	r := &admissionRequest{}
+	err := request(body, func(s *scan, name []byte) (err error) {
+		switch string(name) {
+		case "uid":
+			return s.into(&r.uid)
+		case "operation":
+			return s.into(&r.operation)
+		case "namespace":
+			return s.into(&r.namespace)
+		case "object":
+			r.object, err = s.value()
+			return err
+		case "oldObject":
+			r.old, err = s.value()
+			return err
+		}
+		return s.skip()
+	})
+	if err != nil {
+		return nil, fmt.Errorf("not an AdmissionReview: %w", err)
+	}
+	return r, nil
 }
 
 // admissionAnswer is the response of an AdmissionReview.
@@ -46,16 +64,12 @@ type response struct {
 
 // validate answers an admission review.
 func (h *Handler) validate(ctx context.Context, body []byte) ([]byte, error) {
-	var review admissionReview
-	if err := json.Unmarshal(body, &review); err != nil {
-		return nil, fmt.Errorf("not an AdmissionReview: %w", err)
-	}
-	r := review.Request
-	if r == nil {
-		return nil, errors.New("an AdmissionReview without a request")
+	r, err := readAdmission(body)
+	if err != nil {
+		return nil, err
 	}
 	v := h.review(ctx, r)
-	a := admissionAnswer{"admission.k8s.io/v1", "AdmissionReview", response{UID: r.UID, Allowed: len(v.refused) == 0, Warnings: warnings(v.doubts)}}
+	a := admissionAnswer{"admission.k8s.io/v1", "AdmissionReview", response{UID: r.uid, Allowed: len(v.refused) == 0, Warnings: warnings(v.doubts)}}
 	answer := "allowed"
 	if len(v.refused) > 0 {
 		answer, a.Response.Status = "denied", denial(v.refused)
@@ -75,16 +89,16 @@ type verdict struct {
 
 // review looks at the object that is to be created or updated.
 func (h *Handler) review(ctx context.Context, r *admissionRequest) (v verdict) {
-	if r.Operation != "CREATE" && r.Operation != "UPDATE" {
+	if r.operation != "CREATE" && r.operation != "UPDATE" {
 		return v
 	}
-	now := look(r.Object, r.Namespace)
+	now := look(r.object, r.namespace)
 	if now.leaving {
 		return v // nothing may stand in the way of an end
 	}
 	var old reading
-	if r.Operation == "UPDATE" {
-		old = look(r.Old, r.Namespace)
+	if r.operation == "UPDATE" && (now.unsound() || bytes.Contains(r.old, []byte(smi.Preserved))) {
+		old = look(r.old, r.namespace)
 	}
 	v.kind = now.kind
 	for _, f := range now.findings {
@@ -119,7 +133,13 @@ type reading struct {
 	findings []model.Finding
 }
 
+// unsound says whether there is something for which the object might be refused.
+func (r *reading) unsound() bool {
+	return slices.ContainsFunc(r.findings, func(f model.Finding) bool { return f.Level == model.Invalid })
+}
+
 func look(raw []byte, namespace string) (r reading) {
+	raw, _ = slim(raw)
 	root, err := object.ReadJSON(raw)
 	if err != nil {
 		r.findings = []model.Finding{{Level: model.Invalid, Code: model.CodeSyntax, Message: err.Error(), Hint: "SMI objects are not nested deep."}}

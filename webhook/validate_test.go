@@ -82,6 +82,9 @@ func TestDoubtsWarn(t *testing.T) {
 			t.Errorf("%s: %+v", body, r)
 		}
 	}
+	if got := warnings([]model.Finding{{Code: model.CodeSelf, Path: "p", Message: "a\nb\x7f\xff"}}); got[0] != "AM0308 p: a b \ufffd" {
+		t.Errorf("got %q", got)
+	}
 	long := strings.Repeat("é", 300)
 	var many []model.Finding
 	for i := range 15 {

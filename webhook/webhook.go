@@ -3,6 +3,7 @@
 package webhook
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"io"
@@ -25,7 +26,8 @@ const (
 // 1.5 MB; and whole lists to be converted, of up to 10,000 objects.
 const (
 	maxReview     = 16 << 20
-	maxConversion = 256 << 20
+	maxConversion = 128 << 20
+	trusted       = 1 << 20 // of a length that a client announces, before it has sent it
 )
 
 // Options tune a Handler; the zero value is meant for use.
@@ -84,7 +86,7 @@ func (h *Handler) serve(name string, limit int64, answer func(context.Context, [
 	return func(w http.ResponseWriter, r *http.Request) {
 		start := time.Now()
 		defer func() { h.metrics.took(name, time.Since(start)) }()
-		body, err := read(http.MaxBytesReader(w, r.Body, limit), r.ContentLength, limit)
+		body, err := read(http.MaxBytesReader(w, r.Body, limit), r.ContentLength)
 		if err != nil {
 			status := http.StatusBadRequest
 			if tooLarge := new(http.MaxBytesError); errors.As(err, &tooLarge) {
@@ -104,11 +106,8 @@ func (h *Handler) serve(name string, limit int64, answer func(context.Context, [
 }
 
 // read is ReadAll that knows how much is to come.
-func read(r io.Reader, length, limit int64) ([]byte, error) {
-	if length <= 0 || length > limit {
-		return io.ReadAll(r)
-	}
-	body := make([]byte, length)
-	_, err := io.ReadFull(r, body)
-	return body, err
+func read(r io.Reader, length int64) ([]byte, error) {
+	body := bytes.NewBuffer(make([]byte, 0, max(0, min(length, trusted))+bytes.MinRead))
+	_, err := body.ReadFrom(r)
+	return body.Bytes(), err
 }

@@ -80,7 +80,7 @@ spec:
 	facts, found = decode(t, "apiVersion: v1\nkind: Service\nmetadata: {name: s}\nspec: {type: ExternalName, externalName: x.org, selector: {a: b}}\n"+
 		"---\napiVersion: v1\nkind: Service\nmetadata: {name: h}\nspec: {clusterIP: None, selector: {a: 1, b: x}}\n")
 	same(t, found, []string{"invalid AM0202 spec.selector.a"})
-	same(t, facts, []model.Fact{&model.Service{Name: name("s")}, &model.Service{Name: name("h")}})
+	same(t, facts, []model.Fact{&model.Service{Name: name("s")}, &model.Service{Name: name("h"), Headless: true}})
 }
 
 func TestProtocol(t *testing.T) {

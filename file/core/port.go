@@ -94,14 +94,14 @@ func Protocol(transport, app, name string) model.Protocol {
 	return model.Auto
 }
 
-// service reads a Service. One of type ExternalName has no pods, whatever its selector says; a headless one is as any other: who calls
-// its name is balanced by the mesh.
+// service reads a Service. One of type ExternalName has no pods, whatever its selector says.
 func (r *reading) service() {
 	var s struct {
 		Spec struct {
-			Type     string            `json:"type"`
-			Selector map[string]string `json:"selector"`
-			Ports    []struct {
+			Type      string            `json:"type"`
+			ClusterIP string            `json:"clusterIP"`
+			Selector  map[string]string `json:"selector"`
+			Ports     []struct {
 				Name        string    `json:"name"`
 				Port        *int64    `json:"port"`
 				TargetPort  intOrName `json:"targetPort"`
@@ -111,7 +111,9 @@ func (r *reading) service() {
 		} `json:"spec"`
 	}
 	f := &model.Service{Name: r.ref.Name}
-	if r.decode(&s, "spec.selector") && s.Spec.Type != "ExternalName" {
+	decoded := r.decode(&s, "spec.selector")
+	f.Headless = s.Spec.ClusterIP == "None"
+	if decoded && s.Spec.Type != "ExternalName" {
 		f.Selector = s.Spec.Selector // a part of a selector would select more
 	}
 	seen := map[string]bool{}

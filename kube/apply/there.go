@@ -3,7 +3,7 @@
 package apply
 
 import (
-	"bytes"
+	"strings"
 
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -109,7 +109,7 @@ func (s *Sink) state(m metav1.Object) state {
 // others says whether a manager besides us says a part of an object's content.
 func others(f *metav1.ManagedFieldsEntry) bool {
 	mine := f.Manager == kube.Manager && f.Operation == metav1.ManagedFieldsOperationApply
-	return !mine && f.Subresource == "" && f.FieldsV1 != nil && bytes.Contains(f.FieldsV1.Raw, []byte(`"f:spec"`))
+	return !mine && f.Subresource == "" && f.FieldsV1 != nil && strings.Contains(f.FieldsV1.GetRawString(), `"f:spec"`)
 }
 
 // Add takes an object that came.

@@ -138,7 +138,7 @@ func drift(t *testing.T, c *kubetest.Cluster, ns string) {
 				return fmt.Errorf("%s: it is %s", name, spec(u))
 			}
 			for _, f := range u.GetManagedFields() {
-				if f.Manager != "anymesh" && strings.Contains(string(f.FieldsV1.Raw), `"f:spec"`) {
+				if f.Manager != "anymesh" && strings.Contains(f.FieldsV1.GetRawString(), `"f:spec"`) {
 					return fmt.Errorf("%s: %s still says a part of it", name, f.Manager)
 				}
 			}

@@ -45,7 +45,6 @@ type sink struct {
 	engine.Sink
 	kind  string
 	apply *apply.Sink // nil for a mesh that is not programmed through the cluster
-	stop  context.CancelFunc
 }
 
 // view is what was made of a mesh.

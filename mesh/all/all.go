@@ -8,6 +8,7 @@ import (
 	"github.com/anymesh/anymesh/mesh"
 	"github.com/anymesh/anymesh/mesh/builtin"
 	"github.com/anymesh/anymesh/mesh/istio"
+	"github.com/anymesh/anymesh/mesh/linkerd"
 )
 
 // Meshes lists every mesh by its newest driver, by name.
@@ -15,6 +16,7 @@ func Meshes() []*mesh.Driver {
 	return []*mesh.Driver{
 		builtin.Driver,
 		istio.Driver,
+		linkerd.Driver,
 	}
 }
 

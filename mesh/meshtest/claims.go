@@ -41,7 +41,7 @@ func Claims(d *mesh.Driver, cases []Case) (problems []string) {
 // claim changes one wish of one unit.
 func claim(d *mesh.Driver, c *Case, u store.Unit, before *mesh.Output, f model.Finding) string {
 	text, ok := bump(c.Text, model.Intent{Feature: f.Feature, Object: f.Object, Path: f.Path})
-	if !f.Wish || !ok {
+	if !f.Wish || !ok || f.Feature == model.SplitMatch && f.Level == model.Unsupported { // without its matches the split takes all requests
 		return ""
 	}
 	w, _ := (&Case{Name: c.Name, Text: text}).World()

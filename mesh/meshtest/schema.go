@@ -5,7 +5,6 @@ package meshtest
 import (
 	"bytes"
 	"context"
-	"encoding/json"
 	"fmt"
 	"io"
 	"os"
@@ -16,9 +15,11 @@ import (
 	v1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
 	structural "k8s.io/apiextensions-apiserver/pkg/apiserver/schema"
 	"k8s.io/apiextensions-apiserver/pkg/apiserver/schema/cel"
+	"k8s.io/apiextensions-apiserver/pkg/apiserver/schema/defaulting"
 	"k8s.io/apiextensions-apiserver/pkg/apiserver/schema/listtype"
 	"k8s.io/apiextensions-apiserver/pkg/apiserver/schema/pruning"
 	"k8s.io/apiextensions-apiserver/pkg/apiserver/validation"
+	"k8s.io/apimachinery/pkg/util/json" // whole numbers stay whole, as CEL wants them
 	"k8s.io/apimachinery/pkg/util/validation/field"
 	"k8s.io/apimachinery/pkg/util/yaml"
 )
@@ -109,7 +110,8 @@ func newValidator(ver *v1.CustomResourceDefinitionVersion) (*validator, error) {
 	return &validator{sv, st, cel.NewValidator(st, true, 10_000_000)}, nil
 }
 
-// Check lists what the schema of its kind refuses in an object, and which of its fields the schema would drop.
+// Check lists what the schema of its kind refuses in an object, and which of its fields the schema would drop. What the object does not say is
+// filled in first with what the schema has for it, as the API server does: rules are written for objects that are whole.
 func (s Schemas) Check(text []byte) (problems []string) {
 	var o map[string]any
 	if err := json.Unmarshal(text, &o); err != nil {
@@ -119,6 +121,7 @@ func (s Schemas) Check(text []byte) (problems []string) {
 	if v == nil {
 		return []string{"no schema serves this kind"}
 	}
+	defaulting.Default(o, v.structural)
 	for _, e := range validation.ValidateCustomResource(nil, o, v.schema) {
 		problems = append(problems, e.Error())
 	}

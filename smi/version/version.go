@@ -3,7 +3,6 @@
 package version
 
 import (
-	"slices"
 	"strconv"
 	"strings"
 
@@ -111,6 +110,17 @@ func Kinds() []model.Kind {
 	return kinds
 }
 
+// number is the version that an apiVersion names; 0 where the kind does not exist in it.
+func (s *Shape) number(apiVersion string) int {
+	version, ok := strings.CutPrefix(apiVersion, s.Group)
+	if version, found := strings.CutPrefix(version, "/v1alpha"); ok && found && len(version) == 1 {
+		if v := int(version[0] - '0'); v >= s.First && v <= Newest {
+			return v
+		}
+	}
+	return 0
+}
+
 // Resolve finds the version of an object. Where there is none the finding says which there are.
 func Resolve(apiVersion, kind string) (*Shape, int, *model.Finding) {
 	s := Of(model.Kind(kind))
@@ -122,8 +132,8 @@ func Resolve(apiVersion, kind string) (*Shape, int, *model.Finding) {
 		}
 		return nil, 0, f
 	}
-	if i := slices.Index(s.Versions(), apiVersion); i >= 0 {
-		return s, s.First + i, nil
+	if v := s.number(apiVersion); v > 0 {
+		return s, v, nil
 	}
 	f := &model.Finding{Level: model.Invalid, Code: model.CodeUnknownVersion, Path: "apiVersion", Message: "there is no " + kind + " in " + apiVersion,
 		Hint: "It exists in " + join(s.Versions()) + "."}
@@ -137,10 +147,12 @@ func Resolve(apiVersion, kind string) (*Shape, int, *model.Finding) {
 
 // Target reads the version that someone asks for: v1alpha2, or with its group.
 func (s *Shape) Target(to string) (int, *model.Finding) {
-	for i, v := range s.Versions() {
-		if to == v || s.Group+"/"+to == v {
-			return s.First + i, nil
-		}
+	v := s.number(to)
+	if v == 0 {
+		v = s.number(s.Group + "/" + to)
+	}
+	if v > 0 {
+		return v, nil
 	}
 	return 0, &model.Finding{Level: model.Invalid, Code: model.CodeNoVersion, Path: "apiVersion", Message: string(s.Kind) + " does not exist in " + to,
 		Hint: "It exists in " + join(s.Versions()) + "."}

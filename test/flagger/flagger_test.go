@@ -175,7 +175,7 @@ func writers(t *testing.T, c *kubetest.Cluster, ns string) (out []string) {
 		t.Fatal(err)
 	}
 	for _, f := range u.GetManagedFields() {
-		if bytes.Contains(f.FieldsV1.Raw, []byte(`"f:spec"`)) {
+		if strings.Contains(f.FieldsV1.GetRawString(), `"f:spec"`) {
 			out = append(out, f.Manager)
 		}
 	}

@@ -53,7 +53,7 @@ func (c *cluster) places() []place {
 // contested says whether another replica was quicker.
 func contested(err error) bool { return apierrors.IsConflict(err) || apierrors.IsAlreadyExists(err) }
 
-// secret reads the Secret. What nobody can read counts as empty: it is replaced.
+// secret reads the Secret. What was ours and cannot be read any more counts as empty: it is replaced. What was never ours is left alone.
 func (c *cluster) secret(ctx context.Context) (kept *unstructured.Unstructured, s *state, err error) {
 	o, err := c.client.Resource(secrets).Namespace(c.options.Namespace).Get(ctx, c.options.Secret, metav1.GetOptions{})
 	if apierrors.IsNotFound(err) {
@@ -67,6 +67,9 @@ func (c *cluster) secret(ctx context.Context) (kept *unstructured.Unstructured, 
 	for k, v := range encoded {
 		text, bad := base64.StdEncoding.DecodeString(v)
 		data[k], err = text, errors.Join(err, bad)
+	}
+	if _, ours := data[activeCertKey]; !ours && len(data) > 0 {
+		return nil, nil, fmt.Errorf("the Secret %s/%s is someone else's, for it has no %s: delete it, or give its files to the webhook", c.options.Namespace, c.options.Secret, activeCertKey)
 	}
 	if err == nil {
 		s, err = read(data)

@@ -91,12 +91,14 @@ func (m *Managed) Certificate(*tls.ClientHelloInfo) (*tls.Certificate, error) {
 
 // Run keeps certificate and bundle fresh until the context ends. What fails is logged and tried again.
 func (m *Managed) Run(ctx context.Context) {
-	wait := time.Second
+	retry := time.Second
 	for {
+		wait := m.options.Interval
 		if err := m.sync(ctx); err == nil {
-			wait = m.options.Interval
+			retry = time.Second
 		} else if ctx.Err() == nil {
-			wait = min(2*wait, m.options.Interval)
+			wait = min(retry, wait)
+			retry = min(2*retry, m.options.Interval)
 			m.options.Logger.Warn("webhook certificates: what there is stays in use", "error", err, "retry", wait)
 		}
 		select {

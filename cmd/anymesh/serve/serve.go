@@ -70,7 +70,7 @@ func Run(ctx context.Context, ctl *controller.Controller, c *kube.Cluster, o Opt
 		}
 		s := &webhook.Server{Handler: h, Certificate: cert.Certificate, Drain: o.Drain, Logger: o.Logger}
 		g.Go(func() error { return s.Serve(ctx, l) })
-		ready = func() error { return errors.Join(ctl.Ready(), cert.Ready()) }
+		ready = cert.Ready // the API server must not miss the webhook because the controller cannot read something
 	}
 	metrics := http.NewServeMux()
 	metrics.Handle("GET /metrics", promhttp.HandlerFor(r, promhttp.HandlerOpts{ErrorLog: slog.NewLogLogger(o.Logger.Handler(), slog.LevelWarn)}))
@@ -134,7 +134,7 @@ func (o *Options) listen(what, at string) (net.Listener, error) {
 	return l, nil
 }
 
-// health answers whether the process is to be restarted, and whether it is to be sent anything.
+// health answers whether the process is to be restarted, whether it is to be sent anything, and whether the controller knows everything.
 func health(ctl *controller.Controller, ready func() error) http.Handler {
 	m := http.NewServeMux()
 	say := func(w http.ResponseWriter, err error) {
@@ -146,6 +146,7 @@ func health(ctl *controller.Controller, ready func() error) http.Handler {
 	}
 	m.HandleFunc("GET /healthz", func(w http.ResponseWriter, r *http.Request) { say(w, ctl.Alive(r.Context())) })
 	m.HandleFunc("GET /readyz", func(w http.ResponseWriter, _ *http.Request) { say(w, ready()) })
+	m.HandleFunc("GET /readyz/controller", func(w http.ResponseWriter, _ *http.Request) { say(w, ctl.Ready()) })
 	return m
 }
 

@@ -20,17 +20,16 @@ func Module(ctx context.Context, module, version, command string, say func(strin
 	if err != nil {
 		return "", "", err
 	}
-	name := filepath.Base(module) + "-" + version
-	cache = filepath.Join(cache, "anymesh-test")
-	if err := os.MkdirAll(cache, 0o755); err != nil {
+	dir := filepath.Join(cache, "anymesh-test", filepath.Base(module)+"@"+version)
+	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return "", "", err
 	}
-	unlock, err := lock(filepath.Join(cache, filepath.Base(module)+".lock"))
+	unlock, err := lock(filepath.Join(dir, "lock"))
 	if err != nil {
 		return "", "", err
 	}
 	defer unlock()
-	binary, sources = filepath.Join(cache, name+"-binary"), filepath.Join(cache, name+"-sources")
+	binary, sources = filepath.Join(dir, filepath.Base(command)), filepath.Join(dir, "sources")
 	if now := time.Now(); os.Chtimes(binary, now, now) == nil {
 		return binary, sources, nil
 	}
