@@ -4,7 +4,7 @@ CONTAINER ?= podman
 BIN     := bin/anymesh
 VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 
-.PHONY: build demo demo-k8s check test lint generate oracle chart image bench fuzz clean
+.PHONY: build demo demo-k8s cluster check test race lint generate oracle chart image bench fuzz clean
 
 build: ## the one binary
 	@$(GO) build -trimpath -ldflags "-X main.version=$(VERSION)" -o $(BIN) ./cmd/anymesh
@@ -16,18 +16,30 @@ demo-k8s: ## the same shop in a Kubernetes of its own; kubectl edits it. The fir
 	@$(GO) build -o bin/demo-k8s ./demo/kubernetes
 	@bin/demo-k8s
 
+cluster: ## the Kubernetes of the tests and of demo-k8s, where it is not built yet
+	@$(GO) run ./test/kubetest/build >/dev/null
+
 check: lint test oracle chart ## all that CI asks
 
 lint:
 	@test -z "$$(gofmt -l $$(git ls-files '*.go'))" || { gofmt -l $$(git ls-files '*.go'); echo "gofmt: run gofmt -w on these"; exit 1; }
 	@$(GO) vet ./...
 	@$(GO) tool staticcheck ./...
+	@cd test/cluster && $(GO) vet ./...
 	@$(GO) run ./cmd/anymesh docs --check docs
 	@$(GO) run ./cmd/anymesh crds --check deploy/crds
 	@$(GO) run ./cmd/anymesh manifests --check deploy
 
-test:
-	@$(GO) test -race -timeout 20m ./...
+# What many goroutines share runs under the race detector. The packages on a cluster do so by `make race` alone: to compile Kubernetes' client
+# for it takes longer than all tests.
+SHARED  := ./demo ./engine ./file/... ./identity ./proxy/... ./store ./up ./xds
+
+test: cluster
+	@$(GO) test -race -timeout 20m $(SHARED)
+	@$(GO) test -timeout 40m $$($(GO) list ./... | grep -vxF "$$($(GO) list $(SHARED))")
+
+race: cluster ## everything under the race detector
+	@$(GO) test -race -timeout 90m ./...
 
 oracle: ## Istio's own control plane judges what we write for it
 	@cd test/oracle/istio && $(GO) test -count=1 -timeout 30m ./...

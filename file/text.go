@@ -84,13 +84,14 @@ func (o *Options) text(rank, name string, data []byte) *text {
 	return t
 }
 
-// decode makes an entry of an object.
+// decode makes an entry of an object. SMI that we wrote ourselves, for a mesh that reads it, has that mesh's meaning: it is native, and not
+// read as a wish again.
 func decode(o *object.Object) entry {
 	e := entry{object: o, ours: true}
 	e.key.Ref = model.Ref{Kind: model.Kind(o.Kind), Name: model.Name{Namespace: o.Namespace, Name: o.Name}}
 	e.event.Object = e.key.Ref
 	switch {
-	case smi.Speaks(o.APIVersion, o.Kind):
+	case smi.Speaks(o.APIVersion, o.Kind) && !ours(o):
 		item, findings := smi.Decode(o)
 		e.event.Findings = findings
 		if item != nil {

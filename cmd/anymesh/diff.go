@@ -18,6 +18,7 @@ import (
 	"github.com/anymesh/anymesh/mesh"
 	"github.com/anymesh/anymesh/mesh/all"
 	"github.com/anymesh/anymesh/model"
+	"github.com/anymesh/anymesh/smi"
 	"github.com/anymesh/anymesh/store"
 )
 
@@ -157,11 +158,15 @@ func (d *differing) tell(c *cobra.Command, changes []diff.Change, f heard) error
 	return nil
 }
 
-// recognise tells the mesh by the objects of a folder.
+// recognise tells the mesh by the objects of a folder. Objects of SMI tell only where we wrote them, for a mesh that reads SMI itself: others
+// are somebody's wishes.
 func recognise(there map[mesh.Key]file.Existing) (string, error) {
 	found := ""
 	for _, d := range all.Drivers() {
-		for k := range there {
+		for k, e := range there {
+			if smi.Speaks(k.APIVersion, k.Kind) && !e.Ours {
+				continue
+			}
 			if !slices.ContainsFunc(d.Kinds, func(x mesh.Kind) bool { return x.APIVersion == k.APIVersion && x.Kind == k.Kind }) {
 				continue
 			}

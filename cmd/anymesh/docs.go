@@ -17,7 +17,6 @@ import (
 	"github.com/anymesh/anymesh/codes"
 	"github.com/anymesh/anymesh/deploy"
 	"github.com/anymesh/anymesh/deploy/manifest"
-	"github.com/anymesh/anymesh/mesh/all"
 )
 
 // docsCommand writes the pages that are made from the code, and checks that they are fresh.
@@ -74,7 +73,7 @@ func pages() map[string]string {
 	return map[string]string{
 		"codes.md": generated + codes.Markdown(),
 		"matrix.md": generated + "# What each mesh can say\n\nExact: the mesh does what SMI means. Approximate: the note says how near. Unsupported: nothing is written for it, " +
-			"and what it would have allowed stays refused. Every entry is proved by the driver's tests.\n\n" + matrix.Markdown(all.Drivers()),
+			"and what it would have allowed stays refused. Every entry is proved by the driver's tests.\n\n" + matrix.Markdown(writers()),
 		"cli.md": generated + cliMarkdown(root()),
 	}
 }

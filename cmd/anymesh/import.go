@@ -12,10 +12,12 @@ import (
 
 	"github.com/anymesh/anymesh/cmd/anymesh/report"
 	"github.com/anymesh/anymesh/engine"
+	"github.com/anymesh/anymesh/file"
 	"github.com/anymesh/anymesh/mesh"
 	"github.com/anymesh/anymesh/model"
 	"github.com/anymesh/anymesh/object"
 	"github.com/anymesh/anymesh/smi"
+	"github.com/anymesh/anymesh/store"
 )
 
 func importCommand() *cobra.Command {
@@ -47,12 +49,12 @@ the mesh selects by.
 			if err != nil {
 				return err
 			}
-			read := &mesh.Input{Objects: got.Native, World: gather(events), Mesh: d.Name}
+			read, findings := native(d, got, events)
 			d.Import(read)
 			if err := kept(keep, read.Kept); err != nil {
 				return err
 			}
-			findings := append(append(read.Findings, got.Findings...), settled(d, read.Facts)...)
+			findings = slices.Concat(read.Findings, got.Findings, findings, settled(d, read.Facts))
 			m := made[*object.Object]{objects: encode(read.Facts), where: got.Positions, findings: engine.Sort(findings)}
 			m.summary = told(d, read, len(m.objects))
 			return m.write(c, &out)
@@ -65,12 +67,52 @@ the mesh selects by.
 	return c
 }
 
+// native is what a driver is given to read: the objects that are neither SMI's nor Kubernetes' own, and beside them what events say. To a mesh
+// that reads SMI itself its objects of SMI are native too: they are taken out of what is known beside, with all that was found in them, which
+// is what the input says of them before the mesh is asked.
+func native(d *mesh.Driver, got *file.Input, events []store.Event) (*mesh.Input, []model.Finding) {
+	speaks := map[string]bool{}
+	for _, k := range slices.Concat(d.Kinds, d.Reads) {
+		if smi.Speaks(k.APIVersion, k.Kind) {
+			speaks[group(k.APIVersion)] = true
+		}
+	}
+	theirs := func(o *object.Object) bool { return smi.Speaks(o.APIVersion, o.Kind) && speaks[group(o.APIVersion)] }
+	in := &mesh.Input{Objects: slices.Clone(got.Native), Mesh: d.Name}
+	taken := map[model.Ref]bool{}
+	for _, o := range got.Objects {
+		if slices.Contains(in.Objects, o) {
+			continue // ours
+		}
+		ref := model.Ref{Kind: model.Kind(o.Kind), Name: model.Name{Namespace: o.Namespace, Name: o.Name}}
+		if theirs(o) && !taken[ref] {
+			taken[ref] = true
+			in.Objects = append(in.Objects, o)
+		}
+	}
+	var findings []model.Finding
+	var beside []store.Event
+	for _, e := range events {
+		if !taken[e.Object] {
+			beside = append(beside, e)
+			continue
+		}
+		findings = append(findings, e.Findings...)
+	}
+	in.World = gather(beside)
+	return in, findings
+}
+
 // settled says what the mesh had decided for all of itself: no SMI object holds it, so that whoever runs what was imported has to say it.
 func settled(d *mesh.Driver, facts []model.Fact) (out []model.Finding) {
 	for _, f := range facts {
 		if s, ok := f.(*model.Settings); ok && s.Access != model.AccessTargeted {
+			message := "the mesh is closed where nothing permits, and SMI has no object for that"
+			if s.Access == model.AccessAllow {
+				message = "the mesh is open whatever is permitted, and SMI has no object for that"
+			}
 			out = append(out, model.Finding{Mesh: d.Name, Level: model.Approximate, Code: model.CodeNotUnderstood, Object: s.Ref(), Path: "accessDefault",
-				Message: "the mesh is closed where nothing permits, and SMI has no object for that", Hint: "Run what is imported with --access-default " + s.Access.String() + "."})
+				Message: message, Hint: "Run what is imported with --access-default " + s.Access.String() + "."})
 		}
 	}
 	return out

@@ -142,6 +142,20 @@ func names() (out []string) {
 	return out
 }
 
+// writers lists the drivers that are written for: the others are for reading what nobody should move to.
+func writers() []*mesh.Driver {
+	return slices.DeleteFunc(all.Drivers(), func(d *mesh.Driver) bool { return !d.Writes() })
+}
+
+// writer finds a mesh by name that is written for.
+func writer(name string) (*mesh.Driver, error) {
+	d, err := driver(name)
+	if err == nil && !d.Writes() {
+		err = fmt.Errorf("%s is read alone, since it is no more: anymesh import --from %s", d.Title, name)
+	}
+	return d, err
+}
+
 // driver finds a mesh by name.
 func driver(name string) (*mesh.Driver, error) {
 	for _, d := range all.Drivers() {

@@ -10,7 +10,6 @@ import (
 
 	"github.com/anymesh/anymesh/cmd/anymesh/matrix"
 	"github.com/anymesh/anymesh/mesh"
-	"github.com/anymesh/anymesh/mesh/all"
 )
 
 func matrixCommand() *cobra.Command {
@@ -22,9 +21,9 @@ all. It comes from the claims that the drivers' tests prove.`,
 		Example:   "  anymesh matrix\n  anymesh matrix istio -o json",
 		ValidArgs: names(),
 		RunE: func(c *cobra.Command, args []string) error {
-			drivers := all.Drivers()
+			drivers := writers()
 			for _, a := range args {
-				if _, err := driver(a); err != nil {
+				if _, err := writer(a); err != nil {
 					return err
 				}
 			}

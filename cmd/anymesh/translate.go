@@ -47,7 +47,7 @@ name are assumed.
 
 // translate reads the input and translates it for one mesh. The findings are of every wish, the exact ones too.
 func (in *input) translate(c *cobra.Command, to string) (*made[*mesh.Object], error) {
-	d, err := driver(to)
+	d, err := writer(to)
 	if err != nil {
 		return nil, err
 	}

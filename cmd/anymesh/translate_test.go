@@ -49,7 +49,8 @@ func TestTranslateOnce(t *testing.T) {
 		files = append(files, filepath.Join(shop, e.Name()))
 		stream = load(t, filepath.Join(shop, e.Name())) + "\n---\n" + stream
 	}
-	for _, to := range names() {
+	for _, d := range writers() {
+		to := d.Name
 		want := anymesh(t, "", "translate", "--to", to, "-f", shop)
 		if want.out == "" || want.code == exitFailure {
 			t.Fatalf("%s says nothing of the shop (exit %d): %s", to, want.code, want.errs)

@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io/fs"
 	"log/slog"
@@ -65,7 +66,7 @@ func (c *cluster) end() error {
 }
 
 // source reads the cluster, and the addresses of its pods as they are on this machine.
-func (c *cluster) source(ctx context.Context) (*local, error) {
+func (c *cluster) source(ctx context.Context, log *slog.Logger) (*local, error) {
 	cfg, _, err := kube.Access{Kubeconfig: c.kubeconfig()}.Load()
 	if err != nil {
 		return nil, err
@@ -74,10 +75,10 @@ func (c *cluster) source(ctx context.Context) (*local, error) {
 	if err != nil {
 		return nil, err
 	}
-	src := source.New(k, source.Options{})
+	src := source.New(k, source.Options{Logger: log})
 	go func() {
-		if err := k.Watch(ctx, slog.Default(), src.Serve); err != nil && ctx.Err() == nil {
-			slog.Error("the cluster does not say what it serves", "error", err)
+		if err := k.Watch(ctx, log, src.Serve); err != nil && ctx.Err() == nil {
+			log.Error("the cluster does not say what it serves", "error", err)
 		}
 	}()
 	return &local{src}, nil
@@ -94,9 +95,9 @@ func (c *cluster) hints() []string {
 }
 
 // install puts SMI's kinds and an example folder into the cluster, and waits until all that it describes is there.
-func (c *cluster) install(ctx context.Context, files fs.FS, folder string) error {
+func (c *cluster) install(ctx context.Context, w *answerer, files fs.FS, folder string) error {
 	c.say("the shop comes up")
-	kinds, err := definitions()
+	kinds, err := definitions(w)
 	if err != nil {
 		return err
 	}
@@ -116,22 +117,48 @@ func (c *cluster) install(ctx context.Context, files fs.FS, folder string) error
 	if err := c.apply(ctx, objects); err != nil {
 		return err
 	}
-	_, err = c.run(ctx, nil, "wait", "--for=condition=Available", "deploy", "--all", "--all-namespaces", "--timeout=60s")
-	return err
+	if _, err := c.run(ctx, nil, "wait", "--for=condition=Available", "deploy", "--all", "--all-namespaces", "--timeout=60s"); err != nil {
+		return err
+	}
+	// That the pods are ready does not mean that those who call them know: the addresses come a moment later.
+	return again(ctx, func() error {
+		out, err := c.run(ctx, nil, "get", "endpointslices", "-A", "-o", `jsonpath={range .items[*]}{.metadata.name}:{.endpoints[*].conditions.ready}{"\n"}{end}`)
+		if err == nil && out == "" {
+			return errors.New("no Service has an EndpointSlice")
+		}
+		for line := range strings.Lines(out) {
+			if name, ready, _ := strings.Cut(strings.TrimSpace(line), ":"); ready == "" || strings.Contains(ready, "false") {
+				return fmt.Errorf("EndpointSlice %s has addresses that are not ready", name)
+			}
+		}
+		return err
+	})
 }
 
-// apply sends objects, again while kinds that are just there are not known yet.
+// apply sends objects.
 func (c *cluster) apply(ctx context.Context, objects []object) error {
 	text, err := json.Marshal(object{"apiVersion": "v1", "kind": "List", "items": objects})
 	if err != nil {
 		return err
 	}
-	for try := 0; ; try++ {
-		_, err = c.run(ctx, text, "apply", "--server-side", "-f", "-")
-		if err == nil || try == 5 || ctx.Err() != nil {
+	return again(ctx, func() error {
+		_, err := c.run(ctx, text, "apply", "--server-side", "-f", "-")
+		return err
+	})
+}
+
+// again asks until there is no error, for some seconds: what was made a moment ago may not be known yet, or have not led to what it leads to.
+func again(ctx context.Context, ask func() error) error {
+	for end := time.Now().Add(20 * time.Second); ; {
+		err := ask()
+		if err == nil || time.Now().After(end) {
 			return err
 		}
-		time.Sleep(time.Second)
+		select {
+		case <-ctx.Done():
+			return err
+		case <-time.After(300 * time.Millisecond):
+		}
 	}
 }
 

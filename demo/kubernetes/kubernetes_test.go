@@ -84,15 +84,19 @@ func TestDemo(t *testing.T) {
 	ended := make(chan error, 1)
 	go func() { ended <- run(ctx, []string{"-every", "500ms", "-admin", ""}, &out) }()
 	where := out.shows(t, ended, `KUBECONFIG=(\S+) PATH=([^:]+):`)
-	kubectl := func(stdin string, args ...string) string {
-		t.Helper()
+	attempt := func(stdin string, args ...string) (string, error) {
 		k := exec.CommandContext(t.Context(), where[2]+"/kubectl", append([]string{"-n", "shop", "--kubeconfig", where[1]}, args...)...)
 		k.Stdin = strings.NewReader(stdin)
 		text, err := k.CombinedOutput()
+		return string(text), err
+	}
+	kubectl := func(stdin string, args ...string) string {
+		t.Helper()
+		text, err := attempt(stdin, args...)
 		if err != nil {
 			t.Fatalf("kubectl %s: %v\n%s", strings.Join(args, " "), err, text)
 		}
-		return string(text)
+		return text
 	}
 	out.shows(t, ended, `^intruder → catalog +– +\d+/s +–$`)
 	out.shows(t, ended, `^web → catalog +\d+/s .*catalog-v1 \d+%  catalog-v2 \d+% `)
@@ -104,6 +108,15 @@ func TestDemo(t *testing.T) {
 	out.shows(t, ended, `^web → catalog +\d+/s .*–  catalog-v2 100%`)
 	kubectl("", "patch", "ts", "catalog", "--type=merge", "-p", fmt.Sprintf(backends, 1, 0))
 	out.shows(t, ended, `^web → catalog +\d+/s .*–  catalog-v1 100%`)
+
+	// An object in an old version means what it meant there, and a broken one is refused with its place.
+	old := `{apiVersion: split.smi-spec.io/v1alpha1, kind: TrafficSplit, metadata: {name: catalog}, spec: {service: catalog, backends: [%s]}}`
+	kubectl(fmt.Sprintf(old, "{service: catalog-v2, weight: 500m}"), "replace", "-f", "-")
+	out.shows(t, ended, `^web → catalog +\d+/s .*–  catalog-v2 100%`)
+	if text, err := attempt(fmt.Sprintf(old, "{service: catalog-v1, wieght: 1}"), "replace", "-f", "-"); err == nil || !strings.Contains(text, "spec.backends[0].wieght") {
+		t.Errorf("a misspelt field: %v %s", err, text)
+	}
+	kubectl("", "patch", "ts", "catalog", "--type=merge", "-p", fmt.Sprintf(backends, 1, 0))
 
 	kubectl("", "delete", "tt", "payments")
 	kubectl(`{apiVersion: access.smi-spec.io/v1alpha4, kind: TrafficTarget, metadata: {name: payments}, spec: {destination: {kind: ServiceAccount, name: payments},

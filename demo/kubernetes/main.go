@@ -19,11 +19,10 @@ import (
 	"syscall"
 	"time"
 
-	"k8s.io/klog/v2"
-
 	"github.com/anymesh/anymesh/cmd/anymesh/report"
 	"github.com/anymesh/anymesh/demo"
 	"github.com/anymesh/anymesh/examples"
+	"github.com/anymesh/anymesh/kube"
 	"github.com/anymesh/anymesh/model"
 	"github.com/anymesh/anymesh/up"
 )
@@ -72,13 +71,19 @@ func run(ctx context.Context, args []string, out io.Writer) (err error) {
 	if err := flags.Parse(args); err != nil {
 		return err
 	}
-	klog.SetSlogLogger(slog.New(slog.DiscardHandler)) // what a client tries again by itself is no news
+	notes := &demo.Notes{}
+	log := slog.New(slog.NewTextHandler(notes, &slog.HandlerOptions{Level: slog.LevelWarn}))
+	kube.LogTo(slog.New(slog.DiscardHandler)) // what the client tries again by itself is no news
 	c, err := start(ctx, func(line string) { fmt.Fprintln(out, "·", line) })
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, c.end()) }()
-	if err := c.install(ctx, examples.Files, "shop"); err != nil {
+	w, err := answer(ctx, log)
+	if err != nil {
+		return err
+	}
+	if err := c.install(ctx, w, examples.Files, "shop"); err != nil {
 		return err
 	}
 	if *limit > 0 {
@@ -86,14 +91,13 @@ func run(ctx context.Context, args []string, out io.Writer) (err error) {
 		ctx, cancel = context.WithTimeout(ctx, *limit)
 		defer cancel()
 	}
-	src, err := c.source(ctx)
+	src, err := c.source(ctx, log)
 	if err != nil {
 		return err
 	}
-	notes := &demo.Notes{}
 	return demo.Run(ctx, demo.Options{
 		Mesh: up.Options{Source: src, Settings: *model.Defaults(), OutboundPort: up.OutboundPort, InboundPort: up.InboundPort, Admin: *admin,
-			Findings: tell(notes), Logger: slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))},
+			Findings: tell(notes), Logger: log},
 		Out: out, Live: terminal(out), Every: *every, Notes: notes, Where: "the cluster", Apart: true, Hints: c.hints(),
 	})
 }

@@ -18,23 +18,33 @@ import (
 	"k8s.io/apimachinery/pkg/util/yaml"
 
 	"github.com/anymesh/anymesh/deploy"
+	"github.com/anymesh/anymesh/webhook"
 )
 
 // object is what the API is sent.
 type object = map[string]any
 
-// definitions are SMI's kinds in the one version that is stored: no webhook stands here that could convert the others.
-func definitions() (out []object, err error) {
+// definitions are SMI's kinds, and that the API server asks us about them.
+func definitions(w *answerer) (out []object, err error) {
+	var all []any
 	for _, d := range deploy.CRDs() {
-		d.Spec.Conversion = nil
-		for i := range d.Spec.Versions {
-			d.Spec.Versions[i].Served = d.Spec.Versions[i].Storage
+		if d.Spec.Conversion != nil && d.Spec.Conversion.Webhook != nil {
+			c := d.Spec.Conversion.Webhook.ClientConfig
+			c.Service, c.URL, c.CABundle = nil, w.at(webhook.ConvertPath), w.ca
 		}
+		all = append(all, d)
+	}
+	v := deploy.Validation()
+	for i := range v.Webhooks {
+		c := &v.Webhooks[i].ClientConfig
+		c.Service, c.URL, c.CABundle = nil, w.at(webhook.ValidatePath), w.ca
+	}
+	for _, d := range append(all, v) {
 		o, err := plain(d)
 		if err != nil {
 			return nil, err
 		}
-		delete(o, "status")
+		delete(o, "status") // which is the server's
 		out = append(out, o)
 	}
 	return out, nil

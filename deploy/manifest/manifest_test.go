@@ -58,7 +58,11 @@ func may(list []granted, group, resource string, verbs ...string) bool {
 
 // TestPermissionsSuffice holds that the roles allow what the parts say that they do.
 func TestPermissionsSuffice(t *testing.T) {
-	list := rules(t, Defaults(), "ClusterRole")
+	every := Defaults()
+	if err := every.Set("meshes=" + strings.Join(Meshes(), ",")); err != nil {
+		t.Fatal(err)
+	}
+	list := rules(t, every, "ClusterRole")
 	for _, r := range source.Reads() {
 		if resource := strings.ToLower(r.Kind) + "s"; !may(list, r.Group, resource, "get", "list", "watch") {
 			t.Errorf("%s.%s is read by the source and not allowed to be", resource, r.Group)
@@ -96,6 +100,11 @@ func TestPermissionsAreLeast(t *testing.T) {
 			if kind == "ClusterRole" && len(g.ResourceNames) == 0 && (slices.Contains(g.Verbs, "delete") || slices.Contains(g.Verbs, "update") || slices.Contains(g.Resources, "secrets")) {
 				t.Errorf("without a mesh %v is allowed", g)
 			}
+		}
+	}
+	for group, resources := range map[string][]string{"split.smi-spec.io": {"trafficsplits"}, "access.smi-spec.io": {"traffictargets"}, "specs.smi-spec.io": {"httproutegroups"}} {
+		if may(rules(t, Defaults(), "ClusterRole"), group, resources[0], "patch") {
+			t.Errorf("by default users' own %v may be changed", resources)
 		}
 	}
 	if len(Meshes()) == 0 {

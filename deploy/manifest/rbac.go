@@ -80,6 +80,17 @@ func definitions() (out list) {
 // permits says whether a mesh has objects in a cluster for which permission is needed.
 func permits(d *mesh.Driver) bool { return len(kinds(d)) > 0 }
 
+// speaks says whether a mesh is written to in SMI itself: whoever may do that may change users' own objects, so that it is not granted
+// unasked.
+func speaks(d *mesh.Driver) bool {
+	for group := range kinds(d) {
+		if strings.HasSuffix(group, ".smi-spec.io") {
+			return true
+		}
+	}
+	return false
+}
+
 // kinds are the kinds that a mesh is written in, with its earlier releases, by group.
 func kinds(d *mesh.Driver) map[string]list {
 	out := map[string]list{}

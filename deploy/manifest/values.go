@@ -38,12 +38,12 @@ type option struct {
 func options() []option {
 	var meshes []any
 	for _, d := range all.Meshes() {
-		if permits(d) {
+		if permits(d) && !speaks(d) {
 			meshes = append(meshes, d.Name)
 		}
 	}
 	return []option{
-		{"meshes", "the meshes that anymesh may write to: permissions are granted for their kinds and no others", meshes},
+		{"meshes", "the meshes that anymesh may write to: permissions are granted for their kinds and no others; one that reads SMI itself must be named", meshes},
 		{"replicas", "one of them leads; all of them convert and check", 2},
 		{"image", "", []option{
 			{"repository", "", "ghcr.io/anymesh/anymesh"},

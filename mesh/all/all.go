@@ -6,17 +6,25 @@ package all
 
 import (
 	"github.com/anymesh/anymesh/mesh"
+	"github.com/anymesh/anymesh/mesh/appmesh"
 	"github.com/anymesh/anymesh/mesh/builtin"
 	"github.com/anymesh/anymesh/mesh/istio"
 	"github.com/anymesh/anymesh/mesh/linkerd"
+	"github.com/anymesh/anymesh/mesh/nginx"
+	"github.com/anymesh/anymesh/mesh/osm"
+	"github.com/anymesh/anymesh/mesh/traefik"
 )
 
 // Meshes lists every mesh by its newest driver, by name.
 func Meshes() []*mesh.Driver {
 	return []*mesh.Driver{
+		appmesh.Driver,
 		builtin.Driver,
 		istio.Driver,
 		linkerd.Driver,
+		nginx.Driver,
+		osm.Driver,
+		traefik.Driver,
 	}
 }
 

@@ -46,6 +46,9 @@ type Cluster struct {
 	flags   []string
 	mapper  *restmapper.DeferredDiscoveryRESTMapper
 	process *binary.Process
+
+	mu      sync.Mutex
+	kubectl string // its path
 }
 
 // Start starts a cluster for one test, for those who stop it or want flags; the others share one. It ends with the test.

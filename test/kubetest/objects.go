@@ -173,10 +173,7 @@ func (c *Cluster) established(ctx context.Context, name string) error {
 // Kubectl runs kubectl as the cluster's admin and returns what it prints; a failure fails the test.
 func (c *Cluster) Kubectl(t testing.TB, args ...string) string {
 	t.Helper()
-	path, err := binary.Build(t.Context(), binary.Kubectl, func(s string) { t.Log(s) })
-	if err != nil {
-		t.Fatal(err)
-	}
+	path := c.built(t)
 	k := exec.CommandContext(t.Context(), path, args...)
 	k.Env = append(os.Environ(), "KUBECONFIG="+c.Kubeconfig, "HOME="+c.Dir) // where it keeps what it has discovered
 	var out, failure bytes.Buffer
@@ -185,4 +182,19 @@ func (c *Cluster) Kubectl(t testing.TB, args ...string) string {
 		t.Fatalf("kubectl %s: %v\n%s", strings.Join(args, " "), err, &failure)
 	}
 	return out.String()
+}
+
+// built is the path of kubectl, which is looked for once.
+func (c *Cluster) built(t testing.TB) string {
+	t.Helper()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.kubectl == "" {
+		path, err := binary.Build(t.Context(), binary.Kubectl, func(s string) { t.Log(s) })
+		if err != nil {
+			t.Fatal(err)
+		}
+		c.kubectl = path
+	}
+	return c.kubectl
 }

@@ -30,7 +30,7 @@ const (
 )
 
 // kept is how long a binary that nobody asks for is kept: they are large.
-const kept = 3 * 24 * time.Hour
+const kept = 24 * time.Hour
 
 // Build is the path of a command, which it builds if nobody has. The working folder must lie in a checkout of the project. What takes long is
 // told to say, a line at a time.
