@@ -3,6 +3,7 @@
 package check
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -17,6 +18,7 @@ import (
 	"github.com/anymesh/anymesh/kube/outcome"
 	"github.com/anymesh/anymesh/mesh"
 	list "github.com/anymesh/anymesh/mesh/all"
+	"github.com/anymesh/anymesh/model"
 	"github.com/anymesh/anymesh/smi"
 )
 
@@ -104,7 +106,11 @@ func (c *Checker) orphans(ctx context.Context) {
 	lost, seen := map[string]int{}, map[string]bool{}
 	for _, d := range list.Drivers() {
 		for _, k := range d.Kinds {
-			gv, err := schema.ParseGroupVersion(k.APIVersion)
+			at := k.APIVersion
+			if smi.Speaks(at, k.Kind) { // the stored version needs no webhook
+				at = cmp.Or(smi.Newest(model.Kind(k.Kind)), at)
+			}
+			gv, err := schema.ParseGroupVersion(at)
 			if err != nil || k.Resource == "" || seen[gv.Group+k.Resource] {
 				continue
 			}

@@ -3,6 +3,7 @@
 package install
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"maps"
@@ -20,6 +21,8 @@ import (
 	"github.com/anymesh/anymesh/kube/connect"
 	"github.com/anymesh/anymesh/mesh"
 	"github.com/anymesh/anymesh/mesh/all"
+	"github.com/anymesh/anymesh/model"
+	"github.com/anymesh/anymesh/smi"
 )
 
 // made are the kinds of which an installation has objects, the last to be needed first.
@@ -188,7 +191,11 @@ func (i *Installation) native(ctx context.Context, f func(resource string, list 
 	kinds := map[string]schema.GroupVersionResource{}
 	for _, d := range all.Drivers() {
 		for _, k := range d.Kinds {
-			gv, err := schema.ParseGroupVersion(k.APIVersion)
+			at := k.APIVersion
+			if smi.Speaks(at, k.Kind) { // the stored version needs no webhook
+				at = cmp.Or(smi.Newest(model.Kind(k.Kind)), at)
+			}
+			gv, err := schema.ParseGroupVersion(at)
 			if err != nil || k.Resource == "" || !d.Writes() {
 				continue
 			}
