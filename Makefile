@@ -1,9 +1,10 @@
 # What a person does here. Everything else is in the Go tool.
 GO      ?= go
+CONTAINER ?= podman
 BIN     := bin/anymesh
 VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 
-.PHONY: build demo demo-k8s cluster check test race lint generate oracle bench fuzz clean
+.PHONY: build demo demo-k8s cluster check test race lint generate oracle chart image bench fuzz clean
 
 build: ## the one binary
 	@$(GO) build -trimpath -ldflags "-X main.version=$(VERSION)" -o $(BIN) ./cmd/anymesh
@@ -18,7 +19,7 @@ demo-k8s: ## the same shop in a Kubernetes of its own; kubectl edits it. The fir
 cluster: ## the Kubernetes of the tests and of demo-k8s, where it is not built yet
 	@$(GO) run ./test/kubetest/build >/dev/null
 
-check: lint test oracle ## all that CI asks
+check: lint test oracle chart ## all that CI asks
 
 lint:
 	@test -z "$$(gofmt -l $$(git ls-files '*.go'))" || { gofmt -l $$(git ls-files '*.go'); echo "gofmt: run gofmt -w on these"; exit 1; }
@@ -27,6 +28,7 @@ lint:
 	@cd test/cluster && $(GO) vet ./...
 	@$(GO) run ./cmd/anymesh docs --check docs
 	@$(GO) run ./cmd/anymesh crds --check deploy/crds
+	@$(GO) run ./cmd/anymesh manifests --check deploy
 
 # What many goroutines share runs under the race detector. The packages on a cluster do so by `make race` alone: to compile Kubernetes' client
 # for it takes longer than all tests.
@@ -42,9 +44,16 @@ race: cluster ## everything under the race detector
 oracle: ## Istio's own control plane judges what we write for it
 	@cd test/oracle/istio && $(GO) test -count=1 -timeout 30m ./...
 
-generate: ## what is made from the code: pages of docs, CustomResourceDefinitions
+chart: ## Helm's own engine renders the chart: it says what the manifests say
+	@cd test/chart && $(GO) test -count=1 ./...
+
+image: ## what runs in a cluster
+	@$(CONTAINER) build -f deploy/Containerfile --build-arg VERSION=$(VERSION) -t anymesh:$(VERSION) .
+
+generate: ## what is made from the code: pages of docs, CustomResourceDefinitions, manifests, the chart
 	@$(GO) run ./cmd/anymesh docs docs
 	@$(GO) run ./cmd/anymesh crds deploy/crds
+	@$(GO) run ./cmd/anymesh manifests deploy
 
 bench: ## figures at two sizes and more; see bench/README.md
 	@$(GO) test -run '^$$' -bench 'Change|FanOut' -skip '/100000$$' -benchtime 1000x ./bench

@@ -17,38 +17,38 @@ import (
 )
 
 func checkCommand() *cobra.Command {
-	var in input
+	in := input{optional: true}
 	var format string
 	var meshes []string
 	var strict bool
+	var k looking
 	c := &cobra.Command{
-		Use: "check -f FILE|DIR|-", Short: "Find what is wrong with SMI objects, offline", GroupID: "ask", Args: files,
-		Long: `check reads SMI objects as strictly as an admission webhook, joins them with the Services and
+		Use: "check [-f FILE|DIR|-]", Short: "Find what is wrong with SMI objects in files, or with anymesh in a cluster", GroupID: "ask", Args: files,
+		Long: `check -f reads SMI objects as strictly as an admission webhook, joins them with the Services and
 workloads beside them, and says what is wrong: with a stable code, file, line and field, and what to
 do. 'anymesh explain CODE' tells more of a code. With --mesh it also says what that mesh could not do.
+No cluster is asked.
 
 ` + exitLevels + `
-With --strict a notice counts as approximate.`,
+With --strict a notice counts as approximate.
+
+Without -f check looks at the cluster of the kubeconfig: the API server, the definitions of SMI's kinds,
+the webhook and its certificate, the controller, the meshes, and what became of the objects; with --pre
+at whether anymesh could be installed. ✔ is sound, ‼ wants a look, ✘ is wrong, – could not be looked at.
+Exit codes: 0 nothing is wrong, 1 something is; with --strict 3 where something wants a look.`,
 		Example: `  anymesh check -f shop/
   anymesh check -f shop/ --mesh istio --strict
-  kustomize build overlays/live | anymesh check -f - -o json`,
+  kustomize build overlays/live | anymesh check -f - -o json
+  anymesh check --pre
+  anymesh check --context live --wait 2m`,
 		RunE: func(c *cobra.Command, _ []string) error {
-			var targets []engine.Target
-			for _, m := range meshes {
-				d, err := driver(m)
-				if err != nil {
-					return err
-				}
-				targets = append(targets, engine.Target{Driver: d})
+			if !c.Flags().Changed("file") {
+				return k.run(c, format, strict)
 			}
-			got, events, err := in.read(c, true)
+			findings, got, err := in.check(c, meshes)
 			if err != nil {
 				return err
 			}
-			e := engine.New(targets...)
-			e.Set(events...)
-			e.Flush()
-			findings := engine.Sort(append(e.Findings(), got.Findings...))
 			err = result(c, format, report.Entries(findings, got.Positions), func() error {
 				_, err := io.WriteString(c.OutOrStdout(), report.Text(findings, got.Positions, false)+looked(got, findings)+"\n")
 				return err
@@ -60,11 +60,32 @@ With --strict a notice counts as approximate.`,
 		},
 	}
 	in.flags(c)
+	k.flags(c)
 	formatFlag(c, &format, "table", "json", "yaml")
 	c.Flags().StringSliceVar(&meshes, "mesh", nil, "also say what `MESH` could not do: "+strings.Join(names(), ", ")+"; may be repeated")
 	complete(c, "mesh", names()...)
-	c.Flags().BoolVar(&strict, "strict", false, "a notice fails too, with exit code 3")
+	c.Flags().BoolVar(&strict, "strict", false, "a notice, or what wants a look, fails too, with exit code 3")
 	return c
+}
+
+// check finds what is wrong with the input, and what meshes could not do of it.
+func (in *input) check(c *cobra.Command, meshes []string) ([]model.Finding, *file.Input, error) {
+	var targets []engine.Target
+	for _, m := range meshes {
+		d, err := driver(m)
+		if err != nil {
+			return nil, nil, err
+		}
+		targets = append(targets, engine.Target{Driver: d})
+	}
+	got, events, err := in.read(c, true)
+	if err != nil {
+		return nil, nil, err
+	}
+	e := engine.New(targets...)
+	e.Set(events...)
+	e.Flush()
+	return engine.Sort(append(e.Findings(), got.Findings...)), got, nil
 }
 
 // failed is the exit code of a check.

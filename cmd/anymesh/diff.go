@@ -3,6 +3,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 
@@ -10,66 +11,151 @@ import (
 
 	"github.com/anymesh/anymesh/cmd/anymesh/diff"
 	"github.com/anymesh/anymesh/cmd/anymesh/report"
+	"github.com/anymesh/anymesh/engine"
 	"github.com/anymesh/anymesh/file"
+	"github.com/anymesh/anymesh/kube/connect"
+	"github.com/anymesh/anymesh/kube/preview"
 	"github.com/anymesh/anymesh/mesh"
 	"github.com/anymesh/anymesh/mesh/all"
+	"github.com/anymesh/anymesh/model"
 	"github.com/anymesh/anymesh/smi"
+	"github.com/anymesh/anymesh/store"
 )
 
+// differing is what diff is told by its flags.
+type differing struct {
+	input
+	cluster
+	format, to, against string
+}
+
 func diffCommand() *cobra.Command {
-	var in input
-	var format, to, against string
+	d := differing{input: input{optional: true}}
 	c := &cobra.Command{
-		Use: "diff [--to MESH] -f FILE|DIR|- --against DIR", Short: "Say what would change in a folder of a mesh's objects", GroupID: "move", Args: files,
-		Long: `diff translates the input and compares it with the objects in a folder, which may also be what kubectl
-printed; its objects tell the mesh where --to does not. What the mesh could not say
+		Use: "diff [--to MESH] [-f FILE|DIR|-] [--against DIR]", Short: "Say what would change in a mesh: in a folder of its objects, or in a cluster", GroupID: "move", Args: files,
+		Long: `diff --against translates the input and compares it with the objects in a folder, which may also be what
+kubectl printed; its objects tell the mesh where --to does not. What the mesh could not say
 of the input is reported on standard error.
+
+Without --against diff looks at the cluster of the kubeconfig: it reads what the controller reads, and
+asks the API server what the controller's objects would become, with its defaults, without writing
+anything. With -f it says what would change if the input were applied; --to names one Mesh.
 
 Objects that do not carry the label app.kubernetes.io/managed-by: anymesh are not ours: they are never
 changed or deleted, and where one of them stands in the way of an object of ours there is a conflict.
 
 Exit codes: 0 nothing would change, 1 failure, 5 invalid input, 6 something would change.`,
 		Example: `  anymesh diff --to istio -f shop/ --against istio/
-  anymesh diff --to istio -f shop/ --against istio/ -o json`,
+  anymesh diff --to istio -f shop/ --against istio/ -o json
+  anymesh diff --context live
+  anymesh diff --context live -f shop/canary.yaml`,
 		RunE: func(c *cobra.Command, _ []string) error {
-			there, err := file.Load(against)
-			if err != nil {
-				return unread("--against", err)
+			if d.against == "" {
+				return d.inCluster(c)
 			}
-			if to == "" {
-				if to, err = recognise(there); err != nil {
-					return err
-				}
-			}
-			t, err := in.translate(c, to)
-			if err != nil {
-				return err
-			}
-			changes, err := diff.Compare(t.objects, there)
-			if err != nil {
-				return err
-			}
-			err = result(c, format, changes, func() error { return diff.Print(c.OutOrStdout(), changes) })
-			if err != nil {
-				return err
-			}
-			fmt.Fprint(c.ErrOrStderr(), report.Text(t.findings, t.where, false))
-			if worst(t.findings) == exit(exitInvalid) {
-				return exit(exitInvalid) // a broken text would be taken for a wish to delete
-			}
-			if len(changes) > 0 {
-				return exit(exitDifferent)
-			}
-			return nil
+			return d.inFolder(c)
 		},
 	}
-	in.flags(c)
-	formatFlag(c, &format, "table", "json", "yaml")
-	meshFlag(c, &to, "to", "compare with the objects of", false)
-	c.Flags().StringVar(&against, "against", "", "the `DIR` to compare with")
+	d.input.flags(c)
+	d.cluster.flags(c)
+	formatFlag(c, &d.format, "table", "json", "yaml")
+	meshFlag(c, &d.to, "to", "compare with the objects of", false)
+	c.Flags().StringVar(&d.against, "against", "", "the `DIR` to compare with")
 	_ = c.MarkFlagDirname("against")
-	need(c, "against", "--against DIR")
 	return c
+}
+
+func (d *differing) inFolder(c *cobra.Command) error {
+	if !c.Flags().Changed("file") {
+		return misused(c, errors.New("diff --against needs -f FILE|DIR|-"))
+	}
+	there, err := file.Load(d.against)
+	if err != nil {
+		return unread("--against", err)
+	}
+	if d.to == "" {
+		if d.to, err = recognise(there); err != nil {
+			return err
+		}
+	}
+	t, err := d.translate(c, d.to)
+	if err != nil {
+		return err
+	}
+	changes, err := diff.Compare(t.objects, there)
+	if err != nil {
+		return err
+	}
+	return d.tell(c, changes, heard{t.findings, t.findings, t.where})
+}
+
+// inCluster compares with what a cluster's meshes hold.
+func (d *differing) inCluster(c *cobra.Command) error {
+	conn, err := d.open()
+	if errors.Is(err, connect.ErrNone) {
+		return misused(c, fmt.Errorf("diff needs --against DIR, or a cluster: %w", err))
+	} else if err != nil {
+		return err
+	}
+	o := preview.Options{Mesh: d.to}
+	var where report.Places = &file.Positions{}
+	var findings []model.Finding
+	if c.Flags().Changed("file") {
+		got, events, err := d.read(c, false)
+		if err != nil {
+			return err
+		}
+		o.Settings, o.Files, where, findings = events[0], events[1:], got.Positions, got.Findings
+	} else if o.Settings, err = d.set(); err != nil {
+		return err
+	}
+	ctx, stop := interruptible(c.Context())
+	defer stop()
+	meshes, said, err := preview.Of(ctx, conn, o)
+	if err != nil {
+		return err
+	}
+	changes := []diff.Change{}
+	for i := range meshes {
+		there := map[mesh.Key]file.Existing{}
+		for _, x := range meshes[i].There {
+			there[x.Key] = file.Existing{Ours: x.Ours, JSON: x.JSON}
+		}
+		var wanted []diff.Wanted
+		for _, x := range meshes[i].Wanted {
+			wanted = append(wanted, diff.Wanted{Key: x.Key, JSON: x.JSON})
+		}
+		changes = append(changes, diff.Between(wanted, there)...)
+	}
+	given := findings
+	for _, f := range said {
+		if slices.ContainsFunc(o.Files, func(e store.Event) bool { return e.Object == f.Object }) {
+			given = append(given, f)
+		}
+	}
+	return d.tell(c, changes, heard{engine.Sort(append(said, findings...)), given, where})
+}
+
+// heard are findings, those of the input among them, and where they were found.
+type heard struct {
+	all, given []model.Finding
+	where      report.Places
+}
+
+// tell prints what would change. Its error carries the exit code.
+func (d *differing) tell(c *cobra.Command, changes []diff.Change, f heard) error {
+	err := result(c, d.format, changes, func() error { return diff.Print(c.OutOrStdout(), changes) })
+	if err != nil {
+		return err
+	}
+	fmt.Fprint(c.ErrOrStderr(), report.Text(f.all, f.where, false))
+	if worst(f.given) == exit(exitInvalid) {
+		return exit(exitInvalid) // a broken text would be taken for a wish to delete
+	}
+	if len(changes) > 0 {
+		return exit(exitDifferent)
+	}
+	return nil
 }
 
 // recognise tells the mesh by the objects of a folder. Objects of SMI tell only where we wrote them, for a mesh that reads SMI itself: others

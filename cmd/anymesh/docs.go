@@ -16,6 +16,7 @@ import (
 	"github.com/anymesh/anymesh/cmd/anymesh/matrix"
 	"github.com/anymesh/anymesh/codes"
 	"github.com/anymesh/anymesh/deploy"
+	"github.com/anymesh/anymesh/deploy/manifest"
 )
 
 // docsCommand writes the pages that are made from the code, and checks that they are fresh.
@@ -26,6 +27,11 @@ func docsCommand() *cobra.Command {
 // crdsCommand does the same for the CustomResourceDefinitions.
 func crdsCommand() *cobra.Command {
 	return madeCommand("crds", "the CustomResourceDefinitions", deploy.Files)
+}
+
+// manifestsCommand does the same for what is installed beside them: manifests and chart.
+func manifestsCommand() *cobra.Command {
+	return madeCommand("manifests", "the manifests and the Helm chart", manifest.Files)
 }
 
 func madeCommand(name, what string, files func() map[string]string) *cobra.Command {

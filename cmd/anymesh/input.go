@@ -25,6 +25,7 @@ type input struct {
 	namespace string
 	access    string
 	settings  model.Settings
+	optional  bool // without -f a cluster is read
 }
 
 // flags adds the flags of reading and of what it means.
@@ -37,7 +38,9 @@ func (in *input) fileFlags(c *cobra.Command) {
 	f := c.Flags()
 	f.StringArrayVarP(&in.paths, "file", "f", nil, "read `FILE|DIR|-`: a file, a folder with all below it, standard input; may be repeated")
 	f.StringVarP(&in.namespace, "namespace", "n", "default", "`NAMESPACE` of objects and names that say none")
-	need(c, "file", "-f FILE|DIR|-")
+	if !in.optional {
+		need(c, "file", "-f FILE|DIR|-")
+	}
 	_ = c.MarkFlagFilename("file", "yaml", "yml", "json")
 }
 

@@ -167,7 +167,7 @@ func (m *meshes) targets(ctx context.Context, v kube.Served, wg *sync.WaitGroup)
 		if s.apply != nil {
 			s.apply.Serve(v)
 		}
-		t := engine.Target{Name: x.Name, Driver: w.driver, Sink: s.Sink, Settings: settings(&x.Spec)}
+		t := engine.Target{Name: x.Name, Driver: w.driver, Sink: s.Sink, Settings: Settings(&x.Spec)}
 		if w.selector != nil {
 			t.Where, t.Scope = func(ns string) bool { return m.namespaces.match(ns, w.selector) }, w.selector.String()
 		}

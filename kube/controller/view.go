@@ -68,8 +68,8 @@ func native(d *mesh.Driver) bool {
 	return slices.ContainsFunc(d.Kinds, func(k mesh.Kind) bool { return smi.Speaks(k.APIVersion, k.Kind) })
 }
 
-// settings of a mesh; nil where it decides nothing.
-func settings(s *api.MeshSpec) *model.Settings {
+// Settings of a mesh; nil where it decides nothing.
+func Settings(s *api.MeshSpec) *model.Settings {
 	out := model.Defaults()
 	out.TrustDomain = cmp.Or(s.TrustDomain, out.TrustDomain)
 	out.ClusterDomain = cmp.Or(s.ClusterDomain, out.ClusterDomain)

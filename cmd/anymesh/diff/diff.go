@@ -32,37 +32,51 @@ type Change struct {
 	After      json.RawMessage `json:"after,omitempty"`
 }
 
+// Wanted is one object as it would be.
+type Wanted struct {
+	Key  mesh.Key
+	JSON []byte
+}
+
 // Compare lists the changes that make what is there what it would be: first what is wanted, in its order, then what goes. It is
 // never nil. The error says that an object cannot be written.
 func Compare(objects []*mesh.Object, there map[mesh.Key]file.Existing) ([]Change, error) {
-	changes := []Change{}
-	step := func(action string, k mesh.Key, after []byte) {
-		old := there[k]
-		changes = append(changes, Change{action, k.APIVersion, k.Kind, k.Name.Namespace, k.Name.Name, old.File, old.Line, old.JSON, after})
-	}
-	wanted := map[mesh.Key]bool{}
+	wanted := make([]Wanted, 0, len(objects))
 	for _, o := range objects {
 		after, err := json.Marshal(o)
 		if err != nil {
 			return nil, fmt.Errorf("write %s: %w", o.Key(), err)
 		}
-		k := o.Key()
-		wanted[k] = true
-		switch old, ok := there[k]; {
+		wanted = append(wanted, Wanted{o.Key(), after})
+	}
+	return Between(wanted, there), nil
+}
+
+// Between is Compare for objects that are written already.
+func Between(wanted []Wanted, there map[mesh.Key]file.Existing) []Change {
+	changes := []Change{}
+	step := func(action string, k mesh.Key, after []byte) {
+		old := there[k]
+		changes = append(changes, Change{action, k.APIVersion, k.Kind, k.Name.Namespace, k.Name.Name, old.File, old.Line, old.JSON, after})
+	}
+	stays := map[mesh.Key]bool{}
+	for _, w := range wanted {
+		stays[w.Key] = true
+		switch old, ok := there[w.Key]; {
 		case !ok:
-			step("create", k, after)
+			step("create", w.Key, w.JSON)
 		case !old.Ours:
-			step("conflict", k, after)
-		case !bytes.Equal(plain(old.JSON), plain(after)):
-			step("change", k, after)
+			step("conflict", w.Key, w.JSON)
+		case !bytes.Equal(plain(old.JSON), plain(w.JSON)):
+			step("change", w.Key, w.JSON)
 		}
 	}
 	for _, k := range slices.SortedFunc(maps.Keys(there), mesh.Key.Compare) {
-		if there[k].Ours && !wanted[k] {
+		if there[k].Ours && !stays[k] {
 			step("delete", k, nil)
 		}
 	}
-	return changes, nil
+	return changes
 }
 
 // plain is an object with its fields in one order, and without what an API server adds: a folder may be what kubectl printed.

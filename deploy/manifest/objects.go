@@ -1,0 +1,246 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package manifest
+
+import (
+	"encoding/json"
+
+	"go.yaml.in/yaml/v3"
+
+	"github.com/anymesh/anymesh/deploy"
+	"github.com/anymesh/anymesh/deploy/schema"
+)
+
+// Object is one object of the description.
+type Object struct {
+	file  string // of the chart
+	when  *cond
+	outer bool // not in the chart: Helm makes it, or leaves it to the user
+	body  dict
+}
+
+// The ports of a pod.
+const (
+	webhookPort = 9443
+	metricsPort = 9090
+	healthPort  = 8081
+)
+
+var (
+	namespace = expr{".Release.Namespace", func(v *Values) any { return v.Namespace }}
+	managedBy = expr{".Release.Service", func(v *Values) any { return v.manager }}
+	image     = expr{`printf "%s:%s" .Values.image.repository (.Values.image.tag | default .Chart.AppVersion) | quote`, func(v *Values) any {
+		tag, _ := v.at("image.tag").(string)
+		if tag == "" {
+			tag = Release
+		}
+		return scalar(v.at("image.repository")) + ":" + tag
+	}}
+)
+
+// selector are the labels by which the pods are known.
+func selector() dict {
+	return dict{f("app.kubernetes.io/name", Name), f("app.kubernetes.io/component", "controller")}
+}
+
+// PartOf is the label that all objects of an installation carry, beside the one that says who manages them.
+const PartOf = "app.kubernetes.io/part-of"
+
+// common are the labels of every object.
+func common() dict {
+	return append(selector(), f(PartOf, Name), f("app.kubernetes.io/managed-by", managedBy))
+}
+
+func meta(name string) dict {
+	return dict{f("name", name), f("namespace", namespace), f("labels", common())}
+}
+
+// wide is the metadata of an object of no namespace.
+func wide(name string) dict { return dict{f("name", name), f("labels", common())} }
+
+// allObjects lists every object, in the order in which they are applied.
+func allObjects() []Object {
+	out := []Object{
+		{file: "namespace", outer: true, body: dict{f("apiVersion", "v1"), f("kind", "Namespace"), f("metadata", dict{f("name", namespace),
+			f("labels", append(common(), f("pod-security.kubernetes.io/enforce", "restricted")))})}},
+		{file: "rbac", body: dict{f("apiVersion", "v1"), f("kind", "ServiceAccount"), f("metadata", meta(Name))}},
+		{file: "rbac", body: dict{f("apiVersion", "rbac.authorization.k8s.io/v1"), f("kind", "ClusterRole"), f("metadata", wide(Name)),
+			f("rules", clusterRules())}},
+		{file: "rbac", body: dict{f("apiVersion", "rbac.authorization.k8s.io/v1"), f("kind", "ClusterRoleBinding"), f("metadata", wide(Name)),
+			f("roleRef", roleRef("ClusterRole")), f("subjects", subjects())}},
+		{file: "rbac", body: dict{f("apiVersion", "rbac.authorization.k8s.io/v1"), f("kind", "Role"), f("metadata", meta(Name)),
+			f("rules", localRules())}},
+		{file: "rbac", body: dict{f("apiVersion", "rbac.authorization.k8s.io/v1"), f("kind", "RoleBinding"), f("metadata", meta(Name)),
+			f("roleRef", roleRef("Role")), f("subjects", subjects())}},
+		shared("view", reads, "view", "edit", "admin"),
+		shared("edit", list{"create", "update", "patch", "delete", "deletecollection"}, "edit", "admin"),
+		service(WebhookName, "webhook", schema.Port),
+		service(Name+"-metrics", "metrics", metricsPort),
+		deployment(), budget(), policy(), monitor(), admission(),
+	}
+	return out
+}
+
+func roleRef(kind string) dict {
+	return dict{f("apiGroup", "rbac.authorization.k8s.io"), f("kind", kind), f("name", Name)}
+}
+
+func subjects() list {
+	return list{dict{f("kind", "ServiceAccount"), f("name", Name), f("namespace", namespace)}}
+}
+
+func service(name, port string, number int) Object {
+	return Object{file: "service", body: dict{f("apiVersion", "v1"), f("kind", "Service"), f("metadata", meta(name)), f("spec", dict{
+		f("selector", selector()),
+		f("ports", list{dict{f("name", port), f("port", number), f("targetPort", port), f("protocol", "TCP")}}),
+	})}}
+}
+
+func deployment() Object {
+	return Object{file: "deployment", body: dict{f("apiVersion", "apps/v1"), f("kind", "Deployment"), f("metadata", meta(Name)), f("spec", dict{
+		f("replicas", ref("replicas")),
+		f("revisionHistoryLimit", 3),
+		f("selector", dict{f("matchLabels", selector())}),
+		f("strategy", dict{f("type", "RollingUpdate"), f("rollingUpdate", dict{f("maxSurge", 1), f("maxUnavailable", 0)})}),
+		f("template", dict{
+			f("metadata", dict{f("labels", append(selector(), f(PartOf, Name))), f("annotations", block{"podAnnotations"})}),
+			f("spec", pod()),
+		}),
+	})}}
+}
+
+func pod() dict {
+	return dict{
+		f("serviceAccountName", Name),
+		f("imagePullSecrets", block{"image.pullSecrets"}),
+		f("priorityClassName", ref("priorityClassName")).if_(on("priorityClassName")),
+		f("nodeSelector", block{"nodeSelector"}),
+		f("tolerations", block{"tolerations"}),
+		f("affinity", block{"affinity"}),
+		f("topologySpreadConstraints", list{spread("topology.kubernetes.io/zone"), spread("kubernetes.io/hostname")}),
+		f("securityContext", dict{f("runAsNonRoot", true), f("runAsUser", 65532), f("runAsGroup", 65532), f("fsGroup", 65532),
+			f("seccompProfile", dict{f("type", "RuntimeDefault")})}),
+		f("terminationGracePeriodSeconds", 30),
+		f("containers", list{container()}),
+	}
+}
+
+func spread(key string) dict {
+	return dict{f("maxSkew", 1), f("topologyKey", key), f("whenUnsatisfiable", "ScheduleAnyway"), f("labelSelector", dict{f("matchLabels", selector())})}
+}
+
+func container() dict {
+	return dict{
+		f("name", "controller"),
+		f("image", image),
+		f("imagePullPolicy", ref("image.pullPolicy")),
+		f("args", list{"controller",
+			expr{`printf "--namespace=%s" .Release.Namespace | quote`, func(v *Values) any { return "--namespace=" + v.Namespace }},
+			"--metrics-addr=:9090", "--health-addr=:8081", "--webhook-addr=:9443", "--leader-elect", spliced{"extraArgs"}}),
+		f("env", list{dict{f("name", "GOMEMLIMIT"), f("valueFrom", dict{f("resourceFieldRef", dict{f("resource", "limits.memory"), f("divisor", "1")})})}}),
+		f("ports", list{port("webhook", webhookPort), port("metrics", metricsPort), port("health", healthPort)}),
+		f("startupProbe", probe("/healthz", 2, 60)),
+		f("livenessProbe", probe("/healthz", 10, 3)),
+		f("readinessProbe", probe("/readyz", 5, 2)),
+		f("resources", block{"resources"}),
+		f("securityContext", dict{f("allowPrivilegeEscalation", false), f("readOnlyRootFilesystem", true),
+			f("capabilities", dict{f("drop", list{"ALL"})})}),
+	}
+}
+
+func port(name string, number int) dict {
+	return dict{f("name", name), f("containerPort", number), f("protocol", "TCP")}
+}
+
+func probe(path string, every, failures int) dict {
+	return dict{f("httpGet", dict{f("path", path), f("port", "health")}), f("periodSeconds", every), f("failureThreshold", failures)}
+}
+
+func budget() Object {
+	when := on("podDisruptionBudget.enabled")
+	return Object{file: "deployment", when: &when, body: dict{f("apiVersion", "policy/v1"), f("kind", "PodDisruptionBudget"), f("metadata", meta(Name)),
+		f("spec", dict{f("maxUnavailable", 1), f("selector", dict{f("matchLabels", selector())})})}}
+}
+
+// policy lets in what must come in. API servers and kubelets have no labels that one could name.
+func policy() Object {
+	when := on("networkPolicy.enabled")
+	var ports list
+	for _, p := range []string{"webhook", "metrics", "health"} {
+		ports = append(ports, dict{f("port", p), f("protocol", "TCP")})
+	}
+	return Object{file: "networkpolicy", when: &when, body: dict{f("apiVersion", "networking.k8s.io/v1"), f("kind", "NetworkPolicy"), f("metadata", meta(Name)),
+		f("spec", dict{f("podSelector", dict{f("matchLabels", selector())}), f("policyTypes", list{"Ingress"}), f("ingress", list{dict{f("ports", ports)}})})}}
+}
+
+func monitor() Object {
+	when := on("serviceMonitor.enabled")
+	m := meta(Name)
+	m[2].value = merged{common(), "serviceMonitor.labels"}
+	return Object{file: "servicemonitor", when: &when, body: dict{f("apiVersion", "monitoring.coreos.com/v1"), f("kind", "ServiceMonitor"), f("metadata", m),
+		f("spec", dict{f("selector", dict{f("matchLabels", selector())}),
+			f("endpoints", list{dict{f("port", "metrics"), f("interval", ref("serviceMonitor.interval"))}})})}}
+}
+
+// admission is the configuration by which the API server asks the webhook. It calls the Service of this installation.
+func admission() Object {
+	c := deploy.Validation()
+	raw, err := json.Marshal(c)
+	var n yaml.Node // which keeps the order
+	if err == nil {
+		err = yaml.Unmarshal(raw, &n)
+	}
+	if err != nil {
+		panic("manifest: the configuration of the webhook does not marshal: " + err.Error())
+	}
+	d := plain(n.Content[0]).(dict)
+	d.put("metadata", wide(c.Name))
+	for _, h := range d.at("webhooks").(list) {
+		h.(dict).put("failurePolicy", ref("webhook.failurePolicy"))
+		h.(dict).at("clientConfig").(dict).at("service").(dict).put("namespace", namespace)
+	}
+	return Object{file: "webhook", body: d}
+}
+
+// plain is a tree as a description.
+func plain(n *yaml.Node) any {
+	switch n.Kind {
+	case yaml.MappingNode:
+		d := dict{}
+		for i := 0; i < len(n.Content); i += 2 {
+			d = append(d, f(n.Content[i].Value, plain(n.Content[i+1])))
+		}
+		return d
+	case yaml.SequenceNode:
+		l := list{}
+		for _, x := range n.Content {
+			l = append(l, plain(x))
+		}
+		return l
+	}
+	var v any
+	if err := n.Decode(&v); err != nil {
+		panic("manifest: " + err.Error())
+	}
+	return v
+}
+
+func (d dict) at(key string) any {
+	for _, x := range d {
+		if x.key == key {
+			return x.value
+		}
+	}
+	panic("manifest: no field " + key)
+}
+
+// put changes a field, which must be there.
+func (d dict) put(key string, value any) {
+	for i := range d {
+		if d[i].key == key {
+			d[i].value = value
+			return
+		}
+	}
+	panic("manifest: no field " + key)
+}
