@@ -44,7 +44,7 @@ type Options struct {
 	Name      string         // of this replica
 	Elect     bool           // let one replica of several write; false: this one writes
 	Adopt     bool           // take over objects that are nobody's, for every mesh
-	Rate      float32        // writes a second to each mesh; 0: 50
+	Rate      float32        // writes a second to each mesh, and of statuses; 0: 50
 	Logger    *slog.Logger
 	// Direct makes the sink of a mesh that is not programmed through the cluster, such as the built-in one; nil: there is none.
 	Direct func(m *api.Mesh, d *mesh.Driver) engine.Sink
@@ -85,7 +85,7 @@ func own(labels map[string]string) bool { return labels[mesh.ManagedBy] == mesh.
 func (c *Controller) Run(ctx context.Context) error {
 	events, stop := c.events()
 	defer stop()
-	c.status = status.New(c.c, status.Options{Meta: c.source.Meta, Events: events, Leading: c.leading, Logger: c.log})
+	c.status = status.New(c.c, status.Options{Meta: c.source.Meta, Events: events, Leading: c.leading, Rate: c.o.Rate, Logger: c.log})
 	g, work := errgroup.WithContext(ctx)
 	lease, release := context.WithCancel(context.WithoutCancel(ctx))
 	defer release()

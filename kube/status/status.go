@@ -36,7 +36,7 @@ type Options struct {
 	Meta    func(model.Ref) (source.Meta, bool)
 	Events  record.EventRecorder // nil: none
 	Leading <-chan struct{}      // closed when this process may write; nil: it may
-	Rate    float32              // writes a second; 0: 20
+	Rate    float32              // writes a second; 0: 50
 	Logger  *slog.Logger
 }
 
@@ -59,7 +59,7 @@ func New(c *kube.Cluster, o Options) *Writer {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
 	if o.Rate == 0 {
-		o.Rate = 20
+		o.Rate = 50
 	}
 	return &Writer{c: c, o: o, queue: workqueue.NewTypedRateLimitingQueue(workqueue.DefaultTypedControllerRateLimiter[model.Ref]()),
 		limit: flowcontrol.NewTokenBucketRateLimiter(o.Rate, int(2*o.Rate)), wanted: map[model.Ref]*engine.About{}, levels: map[model.Ref]model.Level{}}
