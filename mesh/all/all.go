@@ -11,6 +11,7 @@ import (
 	"github.com/anymesh/anymesh/mesh/builtin"
 	"github.com/anymesh/anymesh/mesh/gamma"
 	"github.com/anymesh/anymesh/mesh/istio"
+	"github.com/anymesh/anymesh/mesh/kuma"
 	"github.com/anymesh/anymesh/mesh/linkerd"
 	"github.com/anymesh/anymesh/mesh/nginx"
 	"github.com/anymesh/anymesh/mesh/osm"
@@ -25,6 +26,7 @@ func Meshes() []*mesh.Driver {
 		builtin.Driver,
 		gamma.Driver,
 		istio.Driver,
+		kuma.Driver,
 		linkerd.Driver,
 		nginx.Driver,
 		osm.Driver,

@@ -153,7 +153,7 @@ func (w *accessWriter) say(g group) {
 
 func (w *accessWriter) object(name string, ref targetRef, v verdicts) {
 	n := model.Name{Namespace: w.a.Identity.Namespace, Name: short(name)}
-	w.o.Add(object(w.a.Settings, kindPermission, n, &permission{TargetRef: &ref, Rules: []rule{{v}}}))
+	w.o.Add(ours(w.a.Settings, kindPermission, n, &permission{TargetRef: &ref, Rules: []rule{{v}}}))
 }
 
 // short cuts a name to what Kubernetes takes.

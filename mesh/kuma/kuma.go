@@ -160,8 +160,8 @@ func place(trustDomain string) (meshName, zone string) {
 	return m, z
 }
 
-// object is one of ours, in its mesh.
-func object(s *model.Settings, kind string, n model.Name, spec any) mesh.Object {
+// ours is an object of the mesh.
+func ours(s *model.Settings, kind string, n model.Name, spec any) mesh.Object {
 	m, _ := place(s.TrustDomain)
 	return mesh.Object{APIVersion: apiVersion, Kind: kind, Name: n, Labels: map[string]string{labelMesh: m}, Spec: spec}
 }

@@ -35,10 +35,10 @@ func route(r *model.Route, o *mesh.Output, n named) {
 	name := model.Name{Namespace: system, Name: r.Name.Name + "." + r.Name.Namespace}
 	everywhere := &targetRef{Kind: "Mesh"}
 	if len(w.http) > 0 {
-		o.Add(object(r.Settings, kindHTTPRoute, name, &httpRoute{everywhere, w.http}))
+		o.Add(ours(r.Settings, kindHTTPRoute, name, &httpRoute{everywhere, w.http}))
 	}
 	if len(w.tcp) > 0 {
-		o.Add(object(r.Settings, kindTCPRoute, name, &tcpRoute{everywhere, w.tcp}))
+		o.Add(ours(r.Settings, kindTCPRoute, name, &tcpRoute{everywhere, w.tcp}))
 	}
 }
 

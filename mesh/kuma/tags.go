@@ -14,7 +14,7 @@ import (
 func settingsByTags(s *model.Settings, o *mesh.Output) {
 	switch s.Access {
 	case model.AccessDeny:
-		o.Add(object(s, kindPermission, model.Name{Namespace: system, Name: "deny-all"}, nobody(targetRef{Kind: "Mesh"})))
+		o.Add(ours(s, kindPermission, model.Name{Namespace: system, Name: "deny-all"}, nobody(targetRef{Kind: "Mesh"})))
 	case model.AccessTargeted:
 		in := model.Intent{Feature: model.AccessClosed, Object: s.Ref(), Path: "accessDefault"}
 		o.Say(in, model.Notice, "where the mesh has certificates and no policy admits everybody, Kuma also refuses callers of identities that no TrafficTarget names", "")
@@ -41,7 +41,7 @@ func accessByTags(a *model.Access, o *mesh.Output) {
 		}
 		tags[labelNamespace] = m.Name.Namespace
 		n := model.Name{Namespace: system, Name: short(m.Name.Name + "." + strings.ToLower(string(m.Kind)) + "." + m.Name.Namespace)}
-		o.Add(object(a.Settings, kindPermission, n, nobody(targetRef{Kind: "MeshSubset", Tags: tags})))
+		o.Add(ours(a.Settings, kindPermission, n, nobody(targetRef{Kind: "MeshSubset", Tags: tags})))
 		if !m.Ambiguous {
 			continue
 		}
