@@ -19,7 +19,7 @@ type Member struct {
 	Listens   []MemberPort // by number; TCP alone
 	Doors     []Door       // in the order of the Services' names
 	Ambiguous bool         // its selector also finds pods of another account in the namespace
-	Shared    Name         // a Service before it that also leads to workloads of another account; zero: there is none
+	Shared    []Name       // Services before it that also lead to workloads of another account
 }
 
 // Door is a port of a Service that leads to a workload.

@@ -329,8 +329,8 @@ func member(w World, o *Workload) Member {
 				m.Doors = append(m.Doors, Door{name, &s.Ports[i], t})
 			}
 		}
-		if m.Shared == (Name{}) && slices.ContainsFunc(w.Selected(name), func(x *Workload) bool { return x.Account != o.Account }) {
-			m.Shared = name
+		if slices.ContainsFunc(w.Selected(name), func(x *Workload) bool { return x.Account != o.Account }) {
+			m.Shared = append(m.Shared, name)
 		}
 	}
 	for _, d := range m.Doors {
