@@ -38,6 +38,10 @@ func importAll(in *mesh.Input) {
 		}
 	}
 	r.splits()
+	if s := r.in.World.Settings(); len(r.spoken) > 0 && s.Access != model.AccessDeny && !r.used[s.Ref()] {
+		in.Leave(r.spoken[0], model.Notice, model.CodeNotUnderstood, "spec.destination", "services without intentions are up to the default of the mesh, which is to refuse where it has ACLs; SMI leaves them open",
+			"Set --access-default deny, if the mesh refuses.")
+	}
 }
 
 // reader makes facts of native objects.
@@ -48,6 +52,7 @@ type reader struct {
 	routers   map[model.Name]*router
 	splitters map[model.Name]*splitter
 	lead      map[model.Name]bool // a route leads to it
+	spoken    []*object.Object    // intentions for one service
 }
 
 type router struct {

@@ -4,6 +4,7 @@ package consul
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/anymesh/anymesh/model"
 	"github.com/anymesh/anymesh/object"
@@ -26,12 +27,16 @@ func (r *reader) intentions(o *object.Object) {
 	if to.ServiceAccount == "" || f.below("spec.destination") {
 		return // reported
 	}
+	r.spoken = append(r.spoken, o)
 	bars := f.below("spec.jwt") // a condition on all of it
 	granted := false
 	for i := range v.Spec.Sources {
 		if s := &v.Spec.Sources[i]; !bars && !f.below("spec.sources[%d]", i) {
 			granted = r.source(o, i, s, to) || granted
 		}
+	}
+	if !slices.ContainsFunc(v.Spec.Sources, func(s source) bool { return s.Name == "*" }) {
+		r.in.Leave(o, model.Notice, model.CodeNotUnderstood, "spec.sources", "whoever is not named here is up to the default of the mesh; SMI refuses him", "")
 	}
 	if !granted {
 		r.in.Add(&model.Permission{Name: r.free(model.KindPermission, model.Name{Namespace: to.Namespace, Name: to.ServiceAccount}), Destination: account(to)})
@@ -42,18 +47,19 @@ func account(id model.Identity) model.Subject {
 	return model.Subject{Kind: model.KindServiceAccount, Namespace: id.Namespace, Name: id.ServiceAccount}
 }
 
-// everywhere reads an intention for every destination.
+// everywhere reads an intention for every destination. Where it refuses anybody, all that has no intention of its own is closed.
 func (r *reader) everywhere(o *object.Object, spec *serviceIntentions) {
-	if len(spec.Sources) != 1 || spec.Sources[0].Name != "*" || spec.Sources[0].Action != deny {
-		r.leave(o, "spec.destination", "SMI names each destination, and this is of all: it is left out, and Consul's default may be another than SMI's")
-		return
+	whole := len(spec.Sources) == 1 && spec.Sources[0].Name == "*" && spec.Sources[0].Action == deny
+	if !whole {
+		r.leave(o, "spec.destination", "SMI names each destination, and this is of all: whom it admits is left out, and where it refuses somebody, everybody is refused")
 	}
 	s := *r.in.World.Settings()
-	if !r.used[s.Ref()] {
-		r.used[s.Ref()] = true
-		s.Access = model.AccessDeny
-		r.in.Add(&s)
+	if r.used[s.Ref()] || !slices.ContainsFunc(spec.Sources, func(s source) bool { return s.Action != allow }) {
+		return
 	}
+	r.used[s.Ref()] = true
+	s.Access = model.AccessDeny
+	r.in.Add(&s)
 }
 
 // source reads one caller, and says whether something was granted.

@@ -279,6 +279,9 @@ func (r *reader) names() {
 			r.report(p.o, model.Approximate, "spec.sources", known, "Add the workloads of all callers to the input.")
 		}
 	}
+	if s := r.in.World.Settings(); s.Access != model.AccessDeny && !r.used[s.Ref()] {
+		r.report(r.policies[0].o, model.Notice, "spec.targetRef", "a mesh with certificates also refuses what no policy speaks of; SMI leaves it open", "Set --access-default deny, or add the Mesh or MeshIdentity to the input.")
+	}
 	if len(all[*model.Workload](r.in.World)) == 0 {
 		r.in.Leave(r.policies[0].o, model.Unsupported, model.CodeNativeAmbiguous, "spec", "which workloads the permissions speak of is not known: SMI needs their service accounts",
 			"Add the Deployments, StatefulSets, DaemonSets or Pods to the input.")
