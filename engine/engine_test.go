@@ -34,8 +34,11 @@ func plain() *mesh.Driver {
 		},
 		Access: func(a *model.Access, o *mesh.Output) {
 			for _, w := range a.Workloads {
-				add(o, "Access", model.Name{Namespace: w.Name.Namespace, Name: string(w.Kind) + "." + w.Name.Name},
-					fmt.Sprintf("%v %v %v %v %s", a.Identity, a.Closed(w.Workload), w.Ambiguous, w.Listens, describeGrants(a)))
+				text := fmt.Sprintf("%v %v %v %v %v %s", a.Identity, a.Closed(w.Workload), w.Ambiguous, w.Shared, w.Listens, describeGrants(a))
+				for _, d := range w.Doors {
+					text += fmt.Sprintf(" %v %+v %d", d.Service, *d.Port, d.Target)
+				}
+				add(o, "Access", model.Name{Namespace: w.Name.Namespace, Name: string(w.Kind) + "." + w.Name.Name}, text)
 			}
 		},
 		Endpoints: func(e *model.Endpoints, o *mesh.Output) {
@@ -54,7 +57,7 @@ func describeRoute(r *model.Route) (out []string) {
 				out = append(out, fmt.Sprintf("%+v %v", *m.Match, m.Group.FullPath))
 			}
 			for _, s := range a.Shares {
-				out = append(out, fmt.Sprintf("%v %+v %d", s.Service, *s.Port, s.Weight))
+				out = append(out, fmt.Sprintf("%v %+v %d %v", s.Service, *s.Port, s.Weight, s.Chain))
 			}
 		}
 	}
