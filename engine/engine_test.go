@@ -31,6 +31,9 @@ func plain() *mesh.Driver {
 			if r.Service != nil || len(r.Ports) > 0 {
 				add(o, "Route", r.Name, fmt.Sprintf("%+v", describeRoute(r)))
 			}
+			for _, n := range receivers(r) {
+				o.Add(mesh.Object{APIVersion: "plain/v1", Kind: "Receiver", Name: n, Shared: true})
+			}
 		},
 		Access: func(a *model.Access, o *mesh.Output) {
 			for _, w := range a.Workloads {
@@ -46,6 +49,20 @@ func plain() *mesh.Driver {
 		},
 		Settings: func(s *model.Settings, o *mesh.Output) { add(o, "Settings", model.Name{}, *s) },
 	}
+}
+
+// receivers are the Services that a root is shared out to.
+func receivers(r *model.Route) (out []model.Name) {
+	for _, p := range r.Ports {
+		for _, a := range p.Arms {
+			for _, s := range a.Shares {
+				if !slices.Contains(out, s.Service) {
+					out = append(out, s.Service)
+				}
+			}
+		}
+	}
+	return out
 }
 
 func describeRoute(r *model.Route) (out []string) {
