@@ -31,6 +31,10 @@ func access(a *model.Access, o *mesh.Output) {
 	}
 	spec := serviceIntentions{Destination: named{Name: a.Identity.ServiceAccount}, Sources: w.sources()}
 	o.Add(ours(kindIntentions, model.Name{Namespace: a.Identity.Namespace, Name: a.Identity.ServiceAccount}, &spec))
+	if len(w.requests) > 0 {
+		o.Add(defaults(w.service(), w.carries()))
+	}
+	needed(o)
 	w.leave()
 }
 
@@ -87,7 +91,7 @@ func (w *accessWriter) grant(g *model.Grant) {
 		}
 		said = len(ids) > 0
 	}
-	if !g.HTTPPorts.Empty() && w.whole(g.HTTPPorts) && w.carriesRequests() {
+	if !g.HTTPPorts.Empty() && w.whole(g.HTTPPorts) && w.carries() != "" {
 		for i := range g.HTTP {
 			said = w.match(&g.HTTP[i], ids) || said
 		}
@@ -130,8 +134,8 @@ func (w *accessWriter) whole(p model.Ports) bool {
 	})
 }
 
-// carriesRequests says whether Consul knows that the service carries HTTP: it refuses permissions for requests to any other.
-func (w *accessWriter) carriesRequests() bool {
+// carries is the protocol of the service; Consul refuses permissions for requests to one that carries raw TCP.
+func (w *accessWriter) carries() string {
 	s := model.Service{}
 	for _, m := range w.a.Workloads {
 		for _, d := range m.Doors {
@@ -140,7 +144,7 @@ func (w *accessWriter) carriesRequests() bool {
 			}
 		}
 	}
-	return protocol(&s) != ""
+	return protocol(&s)
 }
 
 // carried marks the wishes that the object carries.
@@ -204,7 +208,7 @@ func (w *accessWriter) leave() {
 		switch {
 		case !w.whole(g.Stream.Union(g.HTTPPorts)):
 			text = "intentions know no port, and the service has others than the ports that are permitted"
-		case !g.HTTPPorts.Empty() && !w.carriesRequests():
+		case !g.HTTPPorts.Empty() && w.carries() == "":
 			text = "Consul takes permissions for requests only to a service that carries HTTP: not all ports of a Service " + w.service().String() + " say so"
 		}
 		why[g.Permission.Ref()] = "nothing was written for this: " + text

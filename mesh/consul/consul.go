@@ -10,8 +10,8 @@
 // Namespaces of Kubernetes are namespaces of Consul Enterprise, mirrored. A namespace is written only where a caller is of another one than its
 // destination: the Community edition, which has none, refuses such an object rather than to mistake who is meant.
 //
-// A Consul service has one protocol and one port. ServiceDefaults say the protocol, for each Service all of whose ports agree on it, since neither
-// splits nor permissions for requests are taken without.
+// A Consul service has one protocol and one port. ServiceDefaults say the protocol of those that are split, or split to, or permitted by request,
+// where all ports of the Service agree on it: neither splits nor permissions for requests are taken without.
 package consul
 
 import (
@@ -74,13 +74,12 @@ var Driver = &mesh.Driver{
 		{APIVersion: apiVersion, Kind: kindRouter, Resource: "servicerouters"},
 		{APIVersion: apiVersion, Kind: kindIntentions, Resource: "serviceintentions"},
 	},
-	Reads:     []mesh.Kind{{APIVersion: apiVersion, Kind: kindResolver, Resource: "serviceresolvers"}},
-	Marks:     []mesh.Kind{{APIVersion: apiVersion, Kind: kindIntentions, Resource: "serviceintentions"}},
-	Route:     route,
-	Access:    access,
-	Endpoints: defaults,
-	Settings:  settings,
-	Import:    importAll,
+	Reads:    []mesh.Kind{{APIVersion: apiVersion, Kind: kindResolver, Resource: "serviceresolvers"}},
+	Marks:    []mesh.Kind{{APIVersion: apiVersion, Kind: kindIntentions, Resource: "serviceintentions"}},
+	Route:    route,
+	Access:   access,
+	Settings: settings,
+	Import:   importAll,
 }
 
 func ours(kind string, n model.Name, spec any) mesh.Object {
@@ -105,9 +104,9 @@ func protocol(s *model.Service) (p string) {
 	return p
 }
 
-// defaults says what a service carries, where its Service says it.
-func defaults(e *model.Endpoints, o *mesh.Output) {
-	if p := protocol(e.Service); p != "" {
-		o.Add(ours(kindDefaults, e.Service.Name, &serviceDefaults{p}))
-	}
+// defaults says what a service carries, for whoever needs it: a split of it or to it, or a permission for requests.
+func defaults(n model.Name, protocol string) mesh.Object {
+	o := ours(kindDefaults, n, &serviceDefaults{protocol})
+	o.Shared = true
+	return o
 }

@@ -5,6 +5,7 @@ package consul
 import (
 	"fmt"
 	"hash/fnv"
+	"slices"
 	"strings"
 
 	"github.com/anymesh/anymesh/mesh"
@@ -13,7 +14,7 @@ import (
 
 // route says what happens to the requests of one root: a ServiceRouter for those that match, a ServiceSplitter for the rest.
 func route(r *model.Route, o *mesh.Output) {
-	w := routeWriter{r: r, o: o, said: map[*model.Split]bool{}, carried: map[*model.Match]bool{}}
+	w := routeWriter{r: r, o: o, said: map[*model.Split]bool{}, written: map[*model.Split]bool{}, carried: map[*model.Match]bool{}}
 	p := w.port()
 	if p == nil {
 		w.leave("")
@@ -33,17 +34,44 @@ func route(r *model.Route, o *mesh.Output) {
 		}
 		w.matched(a)
 	}
+	w.carry(p)
 	if len(w.routes) > 0 {
 		o.Add(ours(kindRouter, r.Name, &serviceRouter{w.routes}))
 	}
+	needed(o)
 	w.leave("none of the matches can be said")
+}
+
+// needed puts first what others need: Consul refuses a split of what carries raw TCP, and a route to what is not there.
+func needed(o *mesh.Output) {
+	order := []string{kindDefaults, kindSplitter, kindRouter, kindIntentions}
+	slices.SortStableFunc(o.Objects, func(a, b mesh.Object) int { return slices.Index(order, a.Kind) - slices.Index(order, b.Kind) })
+}
+
+// carry says what the root carries, and all that it is split to.
+func (w *routeWriter) carry(p *model.RoutePort) {
+	list := []model.Name{w.r.Name}
+	for i := range p.Arms {
+		for _, s := range p.Arms[i].Shares {
+			if w.written[p.Arms[i].Split] && !slices.Contains(list, s.Service) {
+				list = append(list, s.Service)
+			}
+		}
+	}
+	if len(w.written) == 0 {
+		return
+	}
+	for _, n := range list {
+		w.o.Add(defaults(n, protocol(w.r.Service)))
+	}
 }
 
 type routeWriter struct {
 	r       *model.Route
 	o       *mesh.Output
 	routes  []serviceRoute
-	said    map[*model.Split]bool
+	said    map[*model.Split]bool // written, or spoken of
+	written map[*model.Split]bool
 	carried map[*model.Match]bool
 }
 
@@ -90,7 +118,7 @@ func (w *routeWriter) together(p *model.RoutePort, a *model.Arm) string {
 	for i := range a.Shares {
 		s := &a.Shares[i]
 		switch {
-		case carries[s.Port.Protocol] != protocol(w.r.Service):
+		case protocol(s.Of) != protocol(w.r.Service):
 			return "Consul splits among services of one protocol, and " + s.Service.String() + " carries another than the root"
 		case s.Chain:
 			return "Consul follows the split of " + s.Service.String() + ", and SMI means its plain endpoints"
@@ -123,13 +151,13 @@ func (w *routeWriter) matched(a *model.Arm) {
 	if len(routes) == 0 {
 		return
 	}
-	w.said[a.Split] = true
+	w.said[a.Split], w.written[a.Split] = true, true
 	if only := w.lone(a); only != nil {
 		to.Service = only.Service.Name
 	} else {
 		v := virtual(w.r.Name, a.Split.Name.Name)
 		to.Service = v.Name
-		w.o.Add(ours(kindDefaults, v, &serviceDefaults{protocol(w.r.Service)}))
+		w.o.Add(defaults(v, protocol(w.r.Service)))
 		w.splitter(v, a)
 	}
 	for i := range routes {
@@ -164,6 +192,7 @@ func (w *routeWriter) splitter(n model.Name, a *model.Arm) {
 		w.unsaid(a.Split, "Consul's shares are at least 0.01 %, and there are too many backends", false)
 		return
 	}
+	w.written[a.Split] = true
 	spec := serviceSplitter{}
 	for i, s := range a.Shares {
 		spec.Splits = append(spec.Splits, serviceSplit{Weight: list[i], Service: s.Service.Name})
