@@ -3,6 +3,7 @@
 package kuma
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -16,8 +17,17 @@ import (
 // the input does not name are not read into a selection that would have covered them.
 func importAll(in *mesh.Input) {
 	r := reader{in: in, used: map[model.Ref]bool{}, told: map[told]bool{}}
+	r.meshes()
 	for _, o := range in.Objects {
 		if group, _, _ := strings.Cut(o.APIVersion, "/"); group != "kuma.io" {
+			continue
+		}
+		switch {
+		case o.Labels["kuma.io/effect"] == "shadow":
+			r.report(o, model.Notice, "metadata.labels", "the policy is a dry run and has no effect: it is left out", "")
+			continue
+		case r.other(o) && o.Kind != kindPermission && o.Kind != "TrafficPermission":
+			r.report(o, model.Unsupported, "metadata.labels", "this is of another mesh than "+r.mesh+", and SMI knows one: it is left out", "Import one mesh at a time.")
 			continue
 		}
 		switch o.Kind {
@@ -32,7 +42,7 @@ func importAll(in *mesh.Input) {
 		case "TrafficPermission":
 			r.trafficPermission(o)
 		case "Mesh":
-			r.mesh(o)
+			r.certificates(o)
 		case kindIdentity:
 			r.identity(o)
 		default:
@@ -43,9 +53,36 @@ func importAll(in *mesh.Input) {
 	r.grants()
 }
 
+// meshes decides which mesh is read: the only one that objects are of, or the one of the trust domain.
+func (r *reader) meshes() {
+	var names []string
+	for _, o := range r.in.Objects {
+		if n := meshOf(o); strings.HasPrefix(o.APIVersion, "kuma.io/") && o.Kind != "Mesh" && !slices.Contains(names, n) {
+			names = append(names, n)
+		}
+	}
+	if r.mesh, _ = place(r.in.World.Settings().TrustDomain); len(names) == 1 {
+		r.mesh = names[0]
+	}
+}
+
+// meshOf is the mesh that an object belongs to.
+func meshOf(o *object.Object) string {
+	var v struct {
+		Mesh string `json:"mesh"`
+	}
+	if o.DecodeLax(&v); o.Kind == "Mesh" {
+		return o.Name
+	}
+	return cmp.Or(o.Labels[labelMesh], v.Mesh, "default")
+}
+
+func (r *reader) other(o *object.Object) bool { return meshOf(o) != r.mesh }
+
 // reader makes facts of native objects.
 type reader struct {
 	in       *mesh.Input
+	mesh     string
 	used     map[model.Ref]bool
 	told     map[told]bool
 	roots    []*root
@@ -106,8 +143,8 @@ func (r *reader) report(o *object.Object, l model.Level, path, message, hint str
 	}
 }
 
-// mesh reads a Mesh. One with certificates is closed wherever no policy admits.
-func (r *reader) mesh(o *object.Object) {
+// certificates reads a Mesh. One with certificates is closed wherever no policy admits.
+func (r *reader) certificates(o *object.Object) {
 	var v struct {
 		Spec struct {
 			MTLS struct {

@@ -35,7 +35,7 @@ func (r *reader) permission(o *object.Object) {
 	if o.Namespace == system {
 		p.namespace = ""
 	}
-	p.bars = f.below("spec.targetRef") || f.below("spec.from")
+	p.bars = f.below("spec.targetRef") || f.below("spec.from") || r.other(o)
 	p.selects(v.Spec.TargetRef)
 	for i := range v.Spec.Rules {
 		d := &v.Spec.Rules[i].Default
@@ -86,7 +86,7 @@ func (r *reader) trafficPermission(o *object.Object) {
 		Spec trafficPermission `json:"spec"`
 	}
 	f := r.decode(o, &v)
-	p := policy{o: o, legacy: &v.Spec, bars: len(f) > 0}
+	p := policy{o: o, legacy: &v.Spec, bars: len(f) > 0 || r.other(o)}
 	for _, s := range slices.Concat(v.Spec.Sources, v.Spec.Destinations) {
 		for k := range s.Match {
 			known := k == labelNamespace || k == tagService

@@ -127,6 +127,9 @@ func TestImportPermissions(t *testing.T) {
 		{"what it selects is not known", byTag("{kind: MeshGateway, name: x}", denyAll) + byTag(subset, allowWeb), ""},
 		{"a permission of Kuma 1 beside one of 2", everybody + byTag(subset, denyAll), ""},
 		{"the mesh is closed", "apiVersion: kuma.io/v1alpha1\nkind: Mesh\nmetadata: {name: default}\nspec: {mtls: {enabledBackend: ca-1, backends: [{name: ca-1, type: builtin}]}}\n", ""},
+		{"a dry run", strings.Replace(byTag(subset, denyAll), "{kuma.io/mesh: default}", "{kuma.io/mesh: default, kuma.io/effect: shadow}", 1), "web:80 web:5432 intruder:80 intruder:5432 :80 :5432"},
+		{"another mesh beside ours", byTag(subset, allowWeb) + strings.Replace(byTag("{kind: Mesh}", allowWeb), "kuma.io/mesh: default", "kuma.io/mesh: other", 1), ""},
+		{"another mesh alone", strings.Replace(byTag(subset, allowWeb), "kuma.io/mesh: default", "kuma.io/mesh: other", 1), "web:80 web:5432"},
 		{"nothing is said", "apiVersion: kuma.io/v1alpha1\nkind: Mesh\nmetadata: {name: default}\nspec: {}\n", "web:80 web:5432 intruder:80 intruder:5432 :80 :5432"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
