@@ -88,17 +88,19 @@ func (w *accessWriter) covering(m *model.Member) (out []*model.Grant) {
 // alone says what holds for one workload. Where the labels that find it also find another of the identity, that is granted something else, nobody is
 // admitted to either: that closes, and is the less harm.
 func (w *accessWriter) alone(m *model.Member) {
-	g := group{strings.ToLower(string(m.Kind)) + "." + m.Name.Name, w.selector(m.Finder()), []*model.Member{m}, w.covering(m)}
+	g := group{name: strings.ToLower(string(m.Kind)) + "." + m.Name.Name, labels: w.selector(m.Finder()), grants: w.covering(m)}
 	for i := range w.a.Workloads {
 		o := &w.a.Workloads[i]
-		if o.Ref() == m.Ref() || !model.Selects(m.Finder(), o.Labels) || slices.Equal(w.covering(o), g.grants) {
+		if !subset(m.Finder(), o.Labels) && o.Ref() != m.Ref() {
 			continue
 		}
-		for _, x := range append(w.covering(o), g.grants...) {
-			w.confused(x, m, o)
+		g.members = append(g.members, o)
+		if theirs := w.covering(o); !slices.Equal(theirs, w.covering(m)) {
+			for _, x := range slices.Concat(theirs, w.covering(m)) {
+				w.confused(x, m, o)
+			}
+			g.grants = nil
 		}
-		g.grants = nil
-		break
 	}
 	w.say(g)
 }

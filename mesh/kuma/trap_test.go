@@ -131,6 +131,30 @@ func TestTrapSection(t *testing.T) {
 	}
 }
 
+// TestTrapSubset holds that a permission for some workloads of an identity opens no other: neither one that their labels find too, nor a port of it that
+// is called alike.
+func TestTrapSubset(t *testing.T) {
+	only := permit("t", model.KindTCPRoute, "p")
+	only.Destination = model.Subject{Kind: model.KindBinding, Namespace: "shop", Name: "some"}
+	facts := func(label string, more ...model.Fact) []model.Fact {
+		return append(append(shop(), only, ports("p", 5432), &model.Binding{Name: name("some"), Pods: map[string]string{"version": label}}), more...)
+	}
+	objs, findings := said(Driver, world(facts("v1")...))
+	if s := written(t, objs); strings.Count(s, "allow") != 1 || !strings.Contains(s, `"version":"v1"`) || hasFinding(findings, model.Unsupported, "") {
+		t.Error(s, findings)
+	}
+	for _, other := range []*model.Workload{
+		{Kind: model.KindPod, Name: name("bare"), Account: "catalog", Labels: map[string]string{"app": "catalog", "version": "v1", "x": "y"}, Selector: map[string]string{"x": "y"}},
+		{Kind: model.KindPod, Name: name("without"), Account: "catalog"},
+	} {
+		objs, findings = said(Driver, world(facts("v1", other, &model.Service{Name: name("other"), Selector: map[string]string{"x": "y"},
+			Ports: []model.ServicePort{{Name: "tcp-db", Number: 5432, Target: 1, Protocol: model.TCP}}})...))
+		if s := written(t, objs); other.Labels != nil && strings.Contains(s, "allow") {
+			t.Error(s, findings)
+		}
+	}
+}
+
 // TestTrapTrustDomain holds that mesh and zone are those of the trust domain, and that callers are named in it.
 func TestTrapTrustDomain(t *testing.T) {
 	s := model.Defaults()
