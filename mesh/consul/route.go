@@ -76,9 +76,9 @@ type routeWriter struct {
 }
 
 // port is the one whose arms are said, for the whole service: that with the most backends. It is nil where the root carries no HTTP, or not on all
-// of its ports.
+// of its ports, and where it is called by the addresses of its pods.
 func (w *routeWriter) port() (most *model.RoutePort) {
-	if w.r.Service == nil || protocol(w.r.Service) == "" {
+	if w.r.Service == nil || w.r.Service.Headless || protocol(w.r.Service) == "" {
 		return nil
 	}
 	size := func(p *model.RoutePort) (n int) {
@@ -232,10 +232,15 @@ func (w *routeWriter) unmatched(a *model.Arm, why string) {
 	}
 }
 
+const headless = "Consul splits what goes to a cluster IP, and the root is headless"
+
 // leave says of splits that were not said that nothing was written for them.
 func (w *routeWriter) leave(why string) {
 	reason := stream
-	if w.r.Service != nil && w.r.Service.Assumed {
+	switch {
+	case w.r.Service != nil && w.r.Service.Headless:
+		reason = headless
+	case w.r.Service != nil && w.r.Service.Assumed:
 		reason = "Consul has to know what the root carries, and the input holds no Services"
 	}
 	for _, s := range w.r.Splits {

@@ -21,7 +21,7 @@ func route(r *model.Route, o *mesh.Output, n named) {
 	for i := range r.Ports {
 		p := &r.Ports[i]
 		switch {
-		case r.Service == nil || p.Number == 0: // a host, or a Service that is not known: Kuma names the ports of both sides
+		case r.Service == nil || r.Service.Headless || p.Number == 0: // Kuma names the ports of both sides, and knows pods where there is no cluster IP
 		case p.Protocol == model.Auto:
 			w.blind(p)
 			w.stream(p)
@@ -274,6 +274,8 @@ func (w *routeWriter) leave() {
 		}
 		why := "the root carries only UDP, or none of the matches can be said"
 		switch {
+		case w.r.Service != nil && w.r.Service.Headless:
+			why = "Kuma splits what goes to a cluster IP, and the root is headless"
 		case w.r.Service != nil && w.r.Service.Assumed:
 			why = "Kuma names the ports of Services, and the input holds none"
 		case slices.ContainsFunc(w.r.Ports, func(p model.RoutePort) bool { return p.Protocol == model.Auto }):
