@@ -56,6 +56,8 @@ type Engine struct {
 type target struct {
 	Target
 	said     map[store.Unit][]said
+	shared   map[mesh.Key]int  // how many units say it
+	fresh    map[mesh.Key]bool // shared, and said by nobody before this flush
 	findings map[store.Unit][]model.Finding
 	failed   map[mesh.Key]Failure     // changes that the sink could not make
 	pending  map[mesh.Key]mesh.Change // changes that the sink has not made yet
@@ -64,8 +66,9 @@ type target struct {
 
 // said is one object as a unit said it last: its content only as a hash.
 type said struct {
-	key  mesh.Key
-	hash uint64
+	key    mesh.Key
+	hash   uint64
+	shared bool
 }
 
 // Plan is what a target has to change.
@@ -114,6 +117,11 @@ func (e *Engine) Flush() []Plan {
 		plans[i] = Plan{Target: t.Name, Driver: t.Driver, target: t}
 	}
 	results := e.translate(e.Store.Dirty())
+	for k := range results { // who joins comes before who parts, so that what passes from one to another stays
+		for i, t := range e.targets {
+			t.joins(results[k].unit, &results[k].outputs[i])
+		}
+	}
 	for k := range results {
 		r := &results[k]
 		e.keep(e.faults, r.unit, r.faults)
@@ -142,13 +150,13 @@ func (t *target) take(changes []mesh.Change, r *result, o *output) []mesh.Change
 	}
 	now := make([]said, len(o.objects))
 	for i := range o.objects {
-		now[i] = said{o.objects[i].Key(), o.hashes[i]}
-		if !slices.Contains(last, now[i]) {
+		now[i] = said{o.objects[i].Key(), o.hashes[i], o.objects[i].Shared}
+		if !slices.Contains(last, now[i]) && !t.known(&now[i], last) {
 			changes = append(changes, mesh.Change{Key: now[i].key, Object: &o.objects[i], For: r.asks})
 		}
 	}
 	for i := range last {
-		if !slices.ContainsFunc(now, func(n said) bool { return n.key == last[i].key }) {
+		if !speaks(now, last[i].key) && !t.parts(&last[i]) {
 			changes = append(changes, mesh.Change{Key: last[i].key})
 		}
 	}
@@ -158,6 +166,43 @@ func (t *target) take(changes []mesh.Change, r *result, o *output) []mesh.Change
 		t.said[u] = now
 	}
 	return changes
+}
+
+// joins notes that a unit says objects which others may say too, and which of these nobody said before.
+func (t *target) joins(u store.Unit, o *output) {
+	for i := range o.objects {
+		if k := o.objects[i].Key(); o.objects[i].Shared && !speaks(t.said[u], k) {
+			if t.shared[k]++; t.shared[k] == 1 {
+				t.fresh[k] = true
+			}
+		}
+	}
+}
+
+// known says whether others said an object already, and in the same words.
+func (t *target) known(s *said, last []said) bool {
+	if !s.shared || speaks(last, s.key) {
+		return false
+	}
+	fresh := t.fresh[s.key]
+	delete(t.fresh, s.key) // the first who says it now
+	return !fresh
+}
+
+func speaks(list []said, k mesh.Key) bool {
+	return slices.ContainsFunc(list, func(s said) bool { return s.key == k })
+}
+
+// parts notes that a unit says an object no more, and says whether others still do.
+func (t *target) parts(s *said) bool {
+	if !s.shared {
+		return false
+	}
+	if t.shared[s.key]--; t.shared[s.key] > 0 {
+		return true
+	}
+	delete(t.shared, s.key)
+	return false
 }
 
 // keep keeps the findings of a unit in place of those that it had before.

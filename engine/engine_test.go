@@ -31,11 +31,17 @@ func plain() *mesh.Driver {
 			if r.Service != nil || len(r.Ports) > 0 {
 				add(o, "Route", r.Name, fmt.Sprintf("%+v", describeRoute(r)))
 			}
+			for _, n := range receivers(r) {
+				o.Add(mesh.Object{APIVersion: "plain/v1", Kind: "Receiver", Name: n, Shared: true})
+			}
 		},
 		Access: func(a *model.Access, o *mesh.Output) {
 			for _, w := range a.Workloads {
-				add(o, "Access", model.Name{Namespace: w.Name.Namespace, Name: string(w.Kind) + "." + w.Name.Name},
-					fmt.Sprintf("%v %v %v %v %s", a.Identity, a.Closed(w.Workload), w.Ambiguous, w.Listens, describeGrants(a)))
+				text := fmt.Sprintf("%v %v %v %v %v %s", a.Identity, a.Closed(w.Workload), w.Ambiguous, w.Shared, w.Listens, describeGrants(a))
+				for _, d := range w.Doors {
+					text += fmt.Sprintf(" %v %+v %d", d.Service, *d.Port, d.Target)
+				}
+				add(o, "Access", model.Name{Namespace: w.Name.Namespace, Name: string(w.Kind) + "." + w.Name.Name}, text)
 			}
 		},
 		Endpoints: func(e *model.Endpoints, o *mesh.Output) {
@@ -43,6 +49,20 @@ func plain() *mesh.Driver {
 		},
 		Settings: func(s *model.Settings, o *mesh.Output) { add(o, "Settings", model.Name{}, *s) },
 	}
+}
+
+// receivers are the Services that a root is shared out to.
+func receivers(r *model.Route) (out []model.Name) {
+	for _, p := range r.Ports {
+		for _, a := range p.Arms {
+			for _, s := range a.Shares {
+				if !slices.Contains(out, s.Service) {
+					out = append(out, s.Service)
+				}
+			}
+		}
+	}
+	return out
 }
 
 func describeRoute(r *model.Route) (out []string) {
@@ -54,7 +74,7 @@ func describeRoute(r *model.Route) (out []string) {
 				out = append(out, fmt.Sprintf("%+v %v", *m.Match, m.Group.FullPath))
 			}
 			for _, s := range a.Shares {
-				out = append(out, fmt.Sprintf("%v %+v %d", s.Service, *s.Port, s.Weight))
+				out = append(out, fmt.Sprintf("%v %+v %d %v", s.Service, *s.Port, s.Weight, s.Chain))
 			}
 		}
 	}

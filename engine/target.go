@@ -14,7 +14,7 @@ import (
 
 func newTarget(t Target) *target {
 	t.Name = cmp.Or(t.Name, t.Driver.Name)
-	return &target{Target: t, said: map[store.Unit][]said{}, findings: map[store.Unit][]model.Finding{}, failed: map[mesh.Key]Failure{}, pending: map[mesh.Key]mesh.Change{}, waiting: map[model.Ref]int{}}
+	return &target{Target: t, said: map[store.Unit][]said{}, shared: map[mesh.Key]int{}, fresh: map[mesh.Key]bool{}, findings: map[store.Unit][]model.Finding{}, failed: map[mesh.Key]Failure{}, pending: map[mesh.Key]mesh.Change{}, waiting: map[model.Ref]int{}}
 }
 
 // Retarget replaces the targets. One that was there by the same name keeps what it said, so that only what it says otherwise from now on is
@@ -86,7 +86,7 @@ func (t *target) withdraw() []mesh.Change {
 		}
 	}
 	slices.SortFunc(out, func(a, b mesh.Change) int { return b.Key.Compare(a.Key) })
-	return out
+	return slices.CompactFunc(out, func(a, b mesh.Change) bool { return a.Key == b.Key })
 }
 
 // Failed is the error of a sink that made some of the changes that it was given.

@@ -57,6 +57,9 @@ func (e *Engine) Said(name string) map[string]int64 {
 				out[list[i].key.Kind]++
 			}
 		}
+		for k, units := range t.shared {
+			out[k.Kind] -= int64(units - 1)
+		}
 	}
 	return out
 }

@@ -22,6 +22,7 @@ type Object struct {
 	Labels      map[string]string // that the mesh needs, beside the one that marks the object as ours
 	Annotations map[string]string
 	Spec        any
+	Shared      bool // several units may say the object, all in the same words: it stays while one of them does
 }
 
 // Key tells an object from every other of its mesh.

@@ -17,7 +17,16 @@ type Access struct {
 type Member struct {
 	*Workload
 	Listens   []MemberPort // by number; TCP alone
+	Doors     []Door       // in the order of the Services' names
 	Ambiguous bool         // its selector also finds pods of another account in the namespace
+	Shared    []Name       // Services before it that also lead to workloads of another account
+}
+
+// Door is a port of a Service that leads to a workload.
+type Door struct {
+	Service Name
+	Port    *ServicePort
+	Target  uint16 // on the workload
 }
 
 // MemberPort is a port of a workload, with what the Services before it say that it carries.
@@ -129,7 +138,7 @@ func JoinAccess(w World, id Identity) (*Access, []Finding) {
 	a := &Access{Settings: w.Settings(), Identity: id}
 	if id.ServiceAccount != "" {
 		for _, o := range w.Workloads(id) {
-			a.Workloads = append(a.Workloads, Member{o, memberPorts(w, o), ambiguous(w, o)})
+			a.Workloads = append(a.Workloads, member(w, o))
 		}
 		slices.SortFunc(a.Workloads, func(x, y Member) int { return x.Ref().Compare(y.Ref()) })
 	}

@@ -317,39 +317,52 @@ func (j *grantJoin) servicePort(n uint16) uint16 {
 	return found
 }
 
-// memberPorts lists the TCP ports that a workload declares, or to which a Service leads.
-func memberPorts(w World, o *Workload) []MemberPort {
-	var out []MemberPort
-	at := func(n uint16, p Protocol) (m *MemberPort, is bool) {
-		i, ok := slices.BinarySearchFunc(out, n, func(m MemberPort, n uint16) int { return int(m.Number) - int(n) })
-		if !ok {
-			out = slices.Insert(out, i, MemberPort{Number: n, Protocol: p})
-		}
-		return &out[i], ok
-	}
-	for _, name := range w.Selecting(o) {
+// member looks at a workload from outside: by which ports it is reached, and who is reached so too.
+func member(w World, o *Workload) Member {
+	m := Member{Workload: o, Ambiguous: ambiguous(w, o)}
+	before := slices.Clone(w.Selecting(o))
+	slices.SortFunc(before, Name.Compare)
+	for _, name := range before {
 		s := w.Service(name)
 		for i := range s.Ports {
-			p := &s.Ports[i]
-			n := o.TargetPort(p)
-			if n == 0 || p.Protocol == UDP {
-				continue
-			}
-			m, is := at(n, p.Protocol)
-			if is && m.Protocol != p.Protocol {
-				m.Protocol = Auto
-			}
-			if i, ok := slices.BinarySearch(m.Called, p.Number); !ok {
-				m.Called = slices.Insert(m.Called, i, p.Number)
+			if t := o.TargetPort(&s.Ports[i]); t != 0 && s.Ports[i].Protocol != UDP {
+				m.Doors = append(m.Doors, Door{name, &s.Ports[i], t})
 			}
 		}
+		if slices.ContainsFunc(w.Selected(name), func(x *Workload) bool { return x.Account != o.Account }) {
+			m.Shared = append(m.Shared, name)
+		}
+	}
+	for _, d := range m.Doors {
+		m.listen(d.Target, d.Port.Protocol, d.Port.Number)
 	}
 	for _, c := range o.Ports {
-		if c.Protocol != UDP && c.Number != 0 {
-			at(c.Number, Auto)
+		if c.Protocol != UDP {
+			m.listen(c.Number, Auto, 0)
 		}
 	}
-	return out
+	return m
+}
+
+// listen adds a port, with what a Service says that it carries, where one calls it by a port of its own.
+func (m *Member) listen(n uint16, p Protocol, called uint16) {
+	if n == 0 {
+		return
+	}
+	i, ok := slices.BinarySearchFunc(m.Listens, n, func(m MemberPort, n uint16) int { return int(m.Number) - int(n) })
+	if !ok {
+		m.Listens = slices.Insert(m.Listens, i, MemberPort{Number: n, Protocol: p})
+	}
+	l := &m.Listens[i]
+	if called == 0 {
+		return
+	}
+	if l.Protocol != p {
+		l.Protocol = Auto
+	}
+	if at, ok := slices.BinarySearch(l.Called, called); !ok {
+		l.Called = slices.Insert(l.Called, at, called)
+	}
 }
 
 // ambiguous says whether the labels by which a mesh would select a workload find pods of another account too.

@@ -57,9 +57,11 @@ type ArmMatch struct {
 // Share is one backend's part on one port.
 type Share struct {
 	Service Name
+	Of      *Service // that it names; nil for a foreign host
 	Port    *ServicePort
 	Weight  int64
-	Index   int // in the split's backends: the first of them where the same is named twice
+	Index   int  // in the split's backends: the first of them where the same is named twice
+	Chain   bool // the backend is the root of another split, which is not asked: its plain endpoints are meant
 }
 
 // Host is the full DNS name of the root.
@@ -210,7 +212,7 @@ func (j *routeJoin) shares(s *Split, p *ServicePort) []Share {
 			j.fault(Notice, CodeBackendTwice, s, at("spec.backends", i, "service"), name.String()+" is named twice: its weights add up", "")
 			continue
 		}
-		out = append(out, Share{Service: name, Port: port, Weight: s.Backends[i].Weight, Index: i})
+		out = append(out, Share{Service: name, Of: j.w.Service(name), Port: port, Weight: s.Backends[i].Weight, Index: i, Chain: name != j.r.Name && len(j.w.Splits(name)) > 0})
 	}
 	if total == 0 {
 		j.fault(Notice, CodeNoWeight, s, "spec.backends", "no backend has a weight on port "+portName(p)+": the root's own endpoints serve it",

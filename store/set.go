@@ -184,6 +184,11 @@ func (s *Store) setWorkload(r model.Ref, v *model.Workload) {
 		s.touchAccess(x.Identity())
 		for _, n := range s.Selecting(x) {
 			s.touch(UnitEndpoints, n)
+			for _, o := range s.Selected(n) { // which may now share the Service with another account
+				if o.Account != x.Account {
+					s.touchAccess(o.Identity())
+				}
+			}
 		}
 		s.touchOverlap(x)
 	}

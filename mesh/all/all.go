@@ -9,8 +9,10 @@ import (
 	"github.com/anymesh/anymesh/mesh/ambient"
 	"github.com/anymesh/anymesh/mesh/appmesh"
 	"github.com/anymesh/anymesh/mesh/builtin"
+	"github.com/anymesh/anymesh/mesh/consul"
 	"github.com/anymesh/anymesh/mesh/gamma"
 	"github.com/anymesh/anymesh/mesh/istio"
+	"github.com/anymesh/anymesh/mesh/kuma"
 	"github.com/anymesh/anymesh/mesh/linkerd"
 	"github.com/anymesh/anymesh/mesh/nginx"
 	"github.com/anymesh/anymesh/mesh/osm"
@@ -23,8 +25,10 @@ func Meshes() []*mesh.Driver {
 		ambient.Driver,
 		appmesh.Driver,
 		builtin.Driver,
+		consul.Driver,
 		gamma.Driver,
 		istio.Driver,
+		kuma.Driver,
 		linkerd.Driver,
 		nginx.Driver,
 		osm.Driver,

@@ -41,19 +41,38 @@ func Claims(d *mesh.Driver, cases []Case) (problems []string) {
 // claim changes one wish of one unit.
 func claim(d *mesh.Driver, c *Case, u store.Unit, before *mesh.Output, f model.Finding) string {
 	text, ok := bump(c.Text, model.Intent{Feature: f.Feature, Object: f.Object, Path: f.Path})
-	if !f.Wish || !ok || f.Feature == model.SplitMatch && f.Level == model.Unsupported { // without its matches the split takes all requests
+	if !f.Wish || !ok {
 		return ""
 	}
 	w, _ := (&Case{Name: c.Name, Text: text}).World()
 	after, _ := one(d, w, u)
-	rounded := f.Feature == model.SplitWeight && f.Level == model.Approximate // to the same as its neighbour
+	// A weight may be rounded to the same as its neighbour, before or after.
+	rounded := f.Feature == model.SplitWeight && (f.Level == model.Approximate || says(after, f, model.Approximate))
 	switch same := objects(before) == objects(after); {
 	case same && f.Level < model.Unsupported && !rounded:
 		return fmt.Sprintf("case %s: %s says that %s of %s %s is %s, yet its output does not depend on it", c.Name, d.Name, f.Feature, f.Object, f.Path, f.Level)
-	case !same && f.Level == model.Unsupported:
+	case !same && f.Level == model.Unsupported && !other(f) && !shared(before, f):
 		return fmt.Sprintf("case %s: %s says that %s of %s %s is unsupported, yet its output depends on it", c.Name, d.Name, f.Feature, f.Object, f.Path)
 	}
 	return ""
+}
+
+// other says whether a wish that is changed in its text becomes another one: a split without its matches takes all requests, and one with a
+// backend of another name may be what the mesh can say.
+func other(f model.Finding) bool {
+	return f.Feature == model.SplitMatch || f.Feature == model.SplitWeight && strings.HasSuffix(f.Path, ".service")
+}
+
+// says whether an output says of a wish that it is of some level.
+func says(o *mesh.Output, f model.Finding, l model.Level) bool {
+	return slices.ContainsFunc(o.Findings, func(g model.Finding) bool {
+		return g.Level == l && g.Feature == f.Feature && g.Object == f.Object && g.Path == f.Path
+	})
+}
+
+// shared says whether another wish stands at the same place and is granted, as where one binding names an account and foreign IDs.
+func shared(o *mesh.Output, f model.Finding) bool {
+	return slices.ContainsFunc(o.Granted(), func(g model.Finding) bool { return g.Object == f.Object && g.Path == f.Path })
 }
 
 func objects(o *mesh.Output) string {

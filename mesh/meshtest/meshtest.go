@@ -151,7 +151,11 @@ func translate(d *mesh.Driver, s *store.Store) *translated {
 	units := slices.SortedFunc(s.Units, store.Unit.Compare)
 	for _, u := range slices.Compact(units) {
 		o, faults := one(d, s, u)
-		t.objects = append(t.objects, o.Objects...)
+		for i := range o.Objects {
+			if obj := &o.Objects[i]; !obj.Shared || !slices.ContainsFunc(t.objects, func(x mesh.Object) bool { return x.Key() == obj.Key() }) {
+				t.objects = append(t.objects, *obj)
+			}
+		}
 		t.faults = append(t.faults, faults...)
 		t.outputs[u] = o
 		if len(o.Findings) > 0 {
