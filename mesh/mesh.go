@@ -25,6 +25,8 @@ type Driver struct {
 	Reads     []Kind                  // what Import understands beside Kinds
 	Marks     []Kind                  // a cluster that serves any of them has the mesh; none: a cluster does not show it
 	Older     []*Driver               // for earlier releases, newest first, with names of their own
+	Follows   []Kind                  // that the mesh obeys beside, though the driver neither writes nor understands them
+	Injection *Injection              // how pods come to its proxies; nil: not by anything that is written on their namespace
 	Route     func(*model.Route, *Output)
 	Access    func(*model.Access, *Output)
 	Endpoints func(*model.Endpoints, *Output)
@@ -37,6 +39,18 @@ type Kind struct {
 	APIVersion string
 	Kind       string
 	Resource   string // the plural in URLs; empty for a kind that no Kubernetes API serves
+	Clash      string // what an object of the kind that is not ours does to those that are, in prose; empty: both hold
+}
+
+// Injection says how the pods of a namespace come to have the proxies of a mesh, by what is written on the namespace.
+type Injection struct {
+	Labels      map[string]string // of a namespace whose pods have them
+	Annotations map[string]string
+	Others      []string // further labels that may have the same effect: a revision
+	Sidecars    bool     // the proxies are in the pods, which have to be made anew to gain or to lose them
+	Guest       bool     // it has no proxies: those of whichever mesh is there follow it
+	Enter       string   // what is to be done besides to gain them, in prose
+	Leave       string   // and to lose them
 }
 
 // Claim is what a driver says of a feature in general.

@@ -52,7 +52,7 @@ language, says field by field what is exact, approximate or unsupported, and nev
 Where there is no mesh, its own does the work.
 
 Exit codes: 0 done, and all exact; 1 failure; 3 approximate; 4 unsupported; 5 invalid input;
-6 different (diff); 7 denied (why).`,
+6 different (diff, migrate); 7 denied (why).`,
 		Example: `  anymesh demo
   anymesh check -f shop/
   anymesh translate --to istio -f shop/ > istio.yaml`,
@@ -69,7 +69,7 @@ Exit codes: 0 done, and all exact; 1 failure; 3 approximate; 4 unsupported; 5 in
 	c.AddGroup(&cobra.Group{ID: "run", Title: "Run a mesh:"}, &cobra.Group{ID: "cluster", Title: "In a cluster:"},
 		&cobra.Group{ID: "move", Title: "Translate and move:"}, &cobra.Group{ID: "ask", Title: "Ask:"})
 	c.AddCommand(upCommand(), demoCommand(), controllerCommand(), installCommand(), uninstallCommand(), statusCommand())
-	c.AddCommand(translateCommand(), importCommand(), convertCommand(), checkCommand(), whyCommand(), diffCommand(), matrixCommand(), explainCommand())
+	c.AddCommand(translateCommand(), importCommand(), migrateCommand(), convertCommand(), checkCommand(), whyCommand(), diffCommand(), matrixCommand(), explainCommand())
 	c.AddCommand(docsCommand(), crdsCommand(), manifestsCommand(), versionCommand())
 	return c
 }

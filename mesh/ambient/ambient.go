@@ -29,30 +29,41 @@ const (
 
 // Driver is Istio's ambient mode, as it splits raw TCP too: it reads TCPRoutes from Gateway API 1.6 on.
 var Driver = &mesh.Driver{
-	Name:     "ambient",
-	Title:    "Istio (ambient)",
-	Version:  "1.31 and later, with Gateway API 1.6",
-	Claims:   claims(mesh.Where(waypoint)),
-	Kinds:    append([]mesh.Kind{gateway.Kind(gateway.V1, gateway.KindTCP)}, kinds...),
-	Older:    []*mesh.Driver{requestsAlone},
-	Route:    route(gateway.Dialect{TCP: gateway.V1, Both: true}),
-	Access:   access,
-	Settings: settings,
-	Import:   importAll,
+	Name:      "ambient",
+	Title:     "Istio (ambient)",
+	Version:   "1.31 and later, with Gateway API 1.6",
+	Claims:    claims(mesh.Where(waypoint)),
+	Injection: injection,
+	Follows:   follows,
+	Kinds:     append([]mesh.Kind{gateway.Kind(gateway.V1, gateway.KindTCP)}, kinds...),
+	Older:     []*mesh.Driver{requestsAlone},
+	Route:     route(gateway.Dialect{TCP: gateway.V1, Both: true}),
+	Access:    access,
+	Settings:  settings,
+	Import:    importAll,
 }
 
 // requestsAlone is for what came before.
 var requestsAlone = &mesh.Driver{
-	Name:     "ambient-http",
-	Title:    "Istio (ambient), HTTPRoute alone",
-	Version:  "1.24 to 1.30, or Gateway API before 1.6",
-	Claims:   claims(mesh.No("Istio reads no TCPRoute here: raw TCP goes to the root's own endpoints")),
-	Kinds:    kinds,
-	Route:    route(gateway.Dialect{}),
-	Access:   access,
-	Settings: settings,
-	Import:   importAll,
+	Name:      "ambient-http",
+	Title:     "Istio (ambient), HTTPRoute alone",
+	Version:   "1.24 to 1.30, or Gateway API before 1.6",
+	Claims:    claims(mesh.No("Istio reads no TCPRoute here: raw TCP goes to the root's own endpoints")),
+	Injection: injection,
+	Follows:   follows,
+	Kinds:     kinds,
+	Route:     route(gateway.Dialect{}),
+	Access:    access,
+	Settings:  settings,
+	Import:    importAll,
 }
+
+// follows are what waypoints obey of the language for sidecars, where they do at all.
+var follows = []mesh.Kind{{APIVersion: "networking.istio.io/v1", Kind: "VirtualService", Resource: "virtualservices", Clash: "waypoints do not promise which of the two counts"}}
+
+// injection is the same for all releases: no proxy is in a pod.
+var injection = &mesh.Injection{Labels: map[string]string{"istio.io/dataplane-mode": "ambient"},
+	Enter: "Services use a waypoint by the label istio.io/use-waypoint: the report says which need it"}
 
 var kinds = []mesh.Kind{
 	gateway.Kind(gateway.V1, gateway.KindHTTP),

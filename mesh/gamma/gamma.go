@@ -27,43 +27,49 @@ const (
 
 // Driver is for clusters that serve TCPRoute and UDPRoute as v1, as Gateway API 1.6 does.
 var Driver = &mesh.Driver{
-	Name:    "gamma",
-	Title:   "Gateway API (GAMMA)",
-	Version: "1.6 and later",
-	Claims:  claims(mesh.Yes(), mesh.Nearly(fewUDP)),
-	Kinds:   []mesh.Kind{http, gateway.Kind(gateway.V1, gateway.KindTCP), gateway.Kind(gateway.V1, gateway.KindUDP)},
-	Reads:   reads,
-	Older:   []*mesh.Driver{experimental, plain},
-	Route:   route(gateway.Dialect{TCP: gateway.V1, UDP: gateway.V1}),
-	Access:  access,
-	Import:  gateway.Import,
+	Name:      "gamma",
+	Title:     "Gateway API (GAMMA)",
+	Version:   "1.6 and later",
+	Claims:    claims(mesh.Yes(), mesh.Nearly(fewUDP)),
+	Kinds:     []mesh.Kind{http, gateway.Kind(gateway.V1, gateway.KindTCP), gateway.Kind(gateway.V1, gateway.KindUDP)},
+	Reads:     reads,
+	Injection: guest,
+	Older:     []*mesh.Driver{experimental, plain},
+	Route:     route(gateway.Dialect{TCP: gateway.V1, UDP: gateway.V1}),
+	Access:    access,
+	Import:    gateway.Import,
 }
 
 // experimental is for the experimental channel of earlier releases.
 var experimental = &mesh.Driver{
-	Name:    "gamma-experimental",
-	Title:   "Gateway API (GAMMA), experimental channel",
-	Version: "1.1 to 1.5, with TCPRoute and UDPRoute",
-	Claims:  claims(mesh.Yes(), mesh.Nearly(fewUDP)),
-	Kinds:   []mesh.Kind{http, gateway.Kind(gateway.V1Alpha2, gateway.KindTCP), gateway.Kind(gateway.V1Alpha2, gateway.KindUDP)},
-	Reads:   reads,
-	Route:   route(gateway.Dialect{TCP: gateway.V1Alpha2, UDP: gateway.V1Alpha2}),
-	Access:  access,
-	Import:  gateway.Import,
+	Name:      "gamma-experimental",
+	Title:     "Gateway API (GAMMA), experimental channel",
+	Version:   "1.1 to 1.5, with TCPRoute and UDPRoute",
+	Claims:    claims(mesh.Yes(), mesh.Nearly(fewUDP)),
+	Kinds:     []mesh.Kind{http, gateway.Kind(gateway.V1Alpha2, gateway.KindTCP), gateway.Kind(gateway.V1Alpha2, gateway.KindUDP)},
+	Reads:     reads,
+	Injection: guest,
+	Route:     route(gateway.Dialect{TCP: gateway.V1Alpha2, UDP: gateway.V1Alpha2}),
+	Access:    access,
+	Import:    gateway.Import,
 }
 
 // plain is for the standard channel of earlier releases.
 var plain = &mesh.Driver{
-	Name:    "gamma-standard",
-	Title:   "Gateway API (GAMMA), HTTPRoute alone",
-	Version: "1.1 to 1.5",
-	Claims:  claims(mesh.No(noTCP), mesh.No(noUDP)),
-	Kinds:   []mesh.Kind{http},
-	Reads:   reads,
-	Route:   route(gateway.Dialect{}),
-	Access:  access,
-	Import:  gateway.Import,
+	Name:      "gamma-standard",
+	Title:     "Gateway API (GAMMA), HTTPRoute alone",
+	Version:   "1.1 to 1.5",
+	Claims:    claims(mesh.No(noTCP), mesh.No(noUDP)),
+	Kinds:     []mesh.Kind{http},
+	Reads:     reads,
+	Injection: guest,
+	Route:     route(gateway.Dialect{}),
+	Access:    access,
+	Import:    gateway.Import,
 }
+
+// guest says that no proxies come with the language.
+var guest = &mesh.Injection{Guest: true}
 
 var (
 	http  = gateway.Kind(gateway.V1, gateway.KindHTTP)

@@ -58,12 +58,23 @@ var Driver = &mesh.Driver{
 		model.AccessClosed:    mesh.Yes(),
 	},
 	Kinds: []mesh.Kind{
-		{APIVersion: networking, Kind: kindVirtualService, Resource: "virtualservices"},
-		{APIVersion: policy.API, Kind: policy.Kind, Resource: "authorizationpolicies"},
+		{APIVersion: networking, Kind: kindVirtualService, Resource: "virtualservices", Clash: "of two for one host the older counts alone"},
+		{APIVersion: policy.API, Kind: policy.Kind, Resource: "authorizationpolicies", Clash: "what it allows is allowed beside what ours allow"},
 	},
-	Marks:    []mesh.Kind{{APIVersion: networking, Kind: kindVirtualService, Resource: "virtualservices"}},
+	Marks:   []mesh.Kind{{APIVersion: networking, Kind: kindVirtualService, Resource: "virtualservices"}},
+	Follows: routes,
+	Injection: &mesh.Injection{Labels: map[string]string{"istio-injection": "enabled"}, Others: []string{"istio.io/rev"}, Sidecars: true,
+		Enter: "an Istio that was installed by revision asks for the label istio.io/rev=REVISION in place of istio-injection",
+		Leave: "a pod template that has the label sidecar.istio.io/inject keeps its proxy until the label is gone there too"},
 	Route:    route,
 	Access:   access,
 	Settings: settings,
 	Import:   importAll,
+}
+
+// routes are those of the Gateway API: with a Service for their parent, sidecars follow them as they follow VirtualServices.
+var routes = []mesh.Kind{
+	{APIVersion: "gateway.networking.k8s.io/v1", Kind: "HTTPRoute", Resource: "httproutes"},
+	{APIVersion: "gateway.networking.k8s.io/v1", Kind: "GRPCRoute", Resource: "grpcroutes"},
+	{APIVersion: "gateway.networking.k8s.io/v1", Kind: "TCPRoute", Resource: "tcproutes"},
 }

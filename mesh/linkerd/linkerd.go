@@ -37,8 +37,12 @@ var reads = []mesh.Kind{
 	{APIVersion: policyGroup + "/v1beta3", Kind: kindHTTPRoute, Resource: "httproutes"},
 	{APIVersion: gateway + "/v1", Kind: "GRPCRoute", Resource: "grpcroutes"},
 	{APIVersion: policyGroup + "/v1beta1", Kind: kindAuthorization, Resource: "serverauthorizations"},
-	{APIVersion: linkerdGroup + "/v1alpha2", Kind: kindProfile, Resource: "serviceprofiles"},
+	{APIVersion: linkerdGroup + "/v1alpha2", Kind: kindProfile, Resource: "serviceprofiles", Clash: "it overrides the routes of its Service"},
 }
+
+// injection is the same for all releases.
+var injection = &mesh.Injection{Annotations: map[string]string{"linkerd.io/inject": "enabled"}, Sidecars: true,
+	Leave: "a pod template that has the annotation linkerd.io/inject keeps its proxy until the annotation is gone there too"}
 
 // dialect is what differs between releases.
 type dialect struct {
@@ -110,10 +114,11 @@ var Driver = &mesh.Driver{
 		{APIVersion: policyGroup + "/v1beta1", Kind: kindServer, Resource: "servers"},
 		{APIVersion: policyGroup + "/v1beta3", Kind: kindServer, Resource: "servers"},
 	},
-	Older:  []*mesh.Driver{ownRoutes, profiled},
-	Route:  newest.route,
-	Access: newest.access,
-	Import: importAll,
+	Older:     []*mesh.Driver{ownRoutes, profiled},
+	Injection: injection,
+	Route:     newest.route,
+	Access:    newest.access,
+	Import:    importAll,
 }
 
 // ownRoutes is Linkerd with its own copy of HTTPRoute, which comes with it.
@@ -125,10 +130,11 @@ var ownRoutes = &mesh.Driver{
 		model.SplitStream),
 	Kinds: append(policyKinds(own),
 		mesh.Kind{APIVersion: policyGroup + "/v1beta3", Kind: kindHTTPRoute, Resource: "httproutes"}),
-	Reads:  reads,
-	Route:  own.route,
-	Access: own.access,
-	Import: importAll,
+	Reads:     reads,
+	Injection: injection,
+	Route:     own.route,
+	Access:    own.access,
+	Import:    importAll,
 }
 
 func policyKinds(d *dialect) []mesh.Kind {

@@ -22,12 +22,13 @@ var profiled = &mesh.Driver{
 	Kinds: []mesh.Kind{
 		{APIVersion: early.servers, Kind: kindServer, Resource: "servers"},
 		{APIVersion: policyGroup + "/v1beta1", Kind: kindAuthorization, Resource: "serverauthorizations"},
-		{APIVersion: linkerdGroup + "/v1alpha2", Kind: kindProfile, Resource: "serviceprofiles"},
+		{APIVersion: linkerdGroup + "/v1alpha2", Kind: kindProfile, Resource: "serviceprofiles", Clash: "it overrides the routes of its Service"},
 	},
-	Reads:  reads,
-	Route:  profile,
-	Access: early.access,
-	Import: importAll,
+	Reads:     reads,
+	Injection: injection,
+	Route:     profile,
+	Access:    early.access,
+	Import:    importAll,
 }
 
 func earlyClaims() map[model.Feature]mesh.Claim {

@@ -35,7 +35,9 @@ var Driver = &mesh.Driver{
 	Reads: append(versions.Kinds(),
 		mesh.Kind{APIVersion: extensions + "/v1alpha2", Kind: "RateLimit", Resource: "ratelimits"},
 		mesh.Kind{APIVersion: extensions + "/v1alpha1", Kind: "CircuitBreaker", Resource: "circuitbreakers"}),
-	Marks:  []mesh.Kind{{APIVersion: extensions + "/v1alpha2", Kind: "RateLimit", Resource: "ratelimits"}},
+	Marks: []mesh.Kind{{APIVersion: extensions + "/v1alpha2", Kind: "RateLimit", Resource: "ratelimits"}},
+	Injection: &mesh.Injection{Labels: map[string]string{"injector.nsm.nginx.com/auto-inject": "enabled"}, Sidecars: true,
+		Leave: "a pod template that has the label injector.nsm.nginx.com/auto-inject keeps its proxy until the label is gone there too"},
 	Import: importAll,
 }
 
