@@ -79,7 +79,10 @@ var Driver = &mesh.Driver{
 	Route:    route,
 	Access:   access,
 	Settings: settings,
-	Import:   importAll,
+	Injection: &mesh.Injection{Sidecars: true,
+		Enter: "the annotation consul.hashicorp.com/connect-inject: \"true\" in each pod template",
+		Leave: "the annotation consul.hashicorp.com/connect-inject taken out of each pod template"},
+	Import: importAll,
 }
 
 func ours(kind string, n model.Name, spec any) mesh.Object {

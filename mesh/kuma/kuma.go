@@ -69,6 +69,10 @@ var reads = []mesh.Kind{
 	identities,
 }
 
+// injection is the same in all releases, so that whoever goes from one to another keeps his proxies.
+var injection = &mesh.Injection{Labels: map[string]string{"kuma.io/sidecar-injection": "enabled"}, Sidecars: true,
+	Enter: "a namespace whose pods belong to another Mesh than default needs the label kuma.io/mesh too"}
+
 // Driver is Kuma with workload identities.
 var Driver = &mesh.Driver{
 	Name:    "kuma",
@@ -98,14 +102,15 @@ var Driver = &mesh.Driver{
 		model.AccessAuthority: mesh.No(l4),
 		model.AccessClosed:    mesh.Where(addUp),
 	},
-	Kinds:    append(kinds[:len(kinds):len(kinds)], identities),
-	Reads:    reads[:3:3],
-	Marks:    kinds[:1:1],
-	Older:    []*mesh.Driver{Legacy},
-	Route:    func(r *model.Route, o *mesh.Output) { route(r, o, named{labels: true}) },
-	Access:   access,
-	Settings: settings,
-	Import:   importAll,
+	Kinds:     append(kinds[:len(kinds):len(kinds)], identities),
+	Reads:     reads[:3:3],
+	Marks:     kinds[:1:1],
+	Older:     []*mesh.Driver{Legacy},
+	Injection: injection,
+	Route:     func(r *model.Route, o *mesh.Output) { route(r, o, named{labels: true}) },
+	Access:    access,
+	Settings:  settings,
+	Import:    importAll,
 }
 
 // Legacy is Kuma 2 with the mesh's own certificates, which name the tags of a pod.
@@ -137,13 +142,14 @@ var Legacy = &mesh.Driver{
 		model.AccessAuthority: mesh.No(l4),
 		model.AccessClosed:    mesh.Yes(),
 	},
-	Kinds:    kinds,
-	Reads:    reads[:3:3],
-	Marks:    kinds[:1:1],
-	Route:    func(r *model.Route, o *mesh.Output) { route(r, o, named{}) },
-	Access:   accessByTags,
-	Settings: settingsByTags,
-	Import:   importAll,
+	Kinds:     kinds,
+	Reads:     reads[:3:3],
+	Marks:     kinds[:1:1],
+	Injection: injection,
+	Route:     func(r *model.Route, o *mesh.Output) { route(r, o, named{}) },
+	Access:    accessByTags,
+	Settings:  settingsByTags,
+	Import:    importAll,
 }
 
 // tagged is why nobody can be admitted by account.
