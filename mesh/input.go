@@ -3,6 +3,8 @@
 package mesh
 
 import (
+	"fmt"
+
 	"github.com/anymesh/anymesh/model"
 	"github.com/anymesh/anymesh/object"
 )
@@ -15,10 +17,32 @@ type Input struct {
 	Findings []model.Finding
 	Kept     []*object.Object // objects of which a part was not understood, as they were
 	Mesh     string
+	taken    map[model.Ref]bool // names that facts have, or are about to
 }
 
 // Add says a fact.
-func (in *Input) Add(f model.Fact) { in.Facts = append(in.Facts, f) }
+func (in *Input) Add(f model.Fact) {
+	in.take(f.Ref())
+	in.Facts = append(in.Facts, f)
+}
+
+// Free is a name that no fact of the kind has yet, made of the one that is wanted: whoever asks for it has it. Two facts of one name would be one,
+// and a permission would then speak of other requests than it was written for.
+func (in *Input) Free(k model.Kind, n model.Name) model.Name {
+	out := n
+	for i := 2; in.taken[model.Ref{Kind: k, Name: out}]; i++ {
+		out.Name = fmt.Sprintf("%s-%d", n.Name, i)
+	}
+	in.take(model.Ref{Kind: k, Name: out})
+	return out
+}
+
+func (in *Input) take(r model.Ref) {
+	if in.taken == nil {
+		in.taken = map[model.Ref]bool{}
+	}
+	in.taken[r] = true
+}
 
 // Leave says that a part of an object was not understood, and keeps the object aside.
 //

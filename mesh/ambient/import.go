@@ -61,7 +61,6 @@ type reader struct {
 	pods   []*native
 	at     map[model.Name][]*native // at waypoints
 	barred map[string]bool          // namespaces where a waypoint refuses what SMI cannot say
-	names  map[model.Ref]bool
 }
 
 // leave reports a part that was not understood, once.
@@ -149,7 +148,6 @@ func (r *reader) selected(n *native) (out []*model.Workload) {
 
 // permissions says what the policies grant, account by account. Even where nothing is granted the account is closed.
 func (r *reader) permissions() {
-	r.names = map[model.Ref]bool{}
 	var ids []model.Identity
 	for _, p := range r.pods {
 		for _, w := range p.workloads {

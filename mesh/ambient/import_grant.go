@@ -253,12 +253,7 @@ func (a *account) say() {
 	}
 }
 
-// free is a name that no fact of the kind has yet.
+// free is a name in the account's namespace that no fact of the kind has yet.
 func (a *account) free(k model.Kind, n string) model.Name {
-	out := model.Name{Namespace: a.id.Namespace, Name: cmp.Or(n, "account")}
-	for i := 2; a.names[model.Ref{Kind: k, Name: out}]; i++ {
-		out.Name = fmt.Sprintf("%s-%d", n, i)
-	}
-	a.names[model.Ref{Kind: k, Name: out}] = true
-	return out
+	return a.in.Free(k, model.Name{Namespace: a.id.Namespace, Name: cmp.Or(n, "account")})
 }

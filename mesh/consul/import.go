@@ -67,16 +67,6 @@ type splitter struct {
 	ok     bool
 }
 
-// free is a name that no fact of the kind has yet.
-func (r *reader) free(k model.Kind, n model.Name) model.Name {
-	out := n
-	for i := 2; r.used[model.Ref{Kind: k, Name: out}]; i++ {
-		out.Name = fmt.Sprintf("%s-%d", n.Name, i)
-	}
-	r.used[model.Ref{Kind: k, Name: out}] = true
-	return out
-}
-
 // faults are the parts of an object that our types do not hold.
 type faults []object.Problem
 

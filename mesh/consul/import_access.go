@@ -39,7 +39,7 @@ func (r *reader) intentions(o *object.Object) {
 		r.in.Leave(o, model.Notice, model.CodeNotUnderstood, "spec.sources", "whoever is not named here is up to the default of the mesh; SMI refuses him", "")
 	}
 	if !granted {
-		r.in.Add(&model.Permission{Name: r.free(model.KindPermission, model.Name{Namespace: to.Namespace, Name: to.ServiceAccount}), Destination: account(to)})
+		r.in.Add(&model.Permission{Name: r.in.Free(model.KindPermission, model.Name{Namespace: to.Namespace, Name: to.ServiceAccount}), Destination: account(to)})
 	}
 }
 
@@ -79,8 +79,8 @@ func (r *reader) source(o *object.Object, i int, s *source, to model.Identity) b
 	p := &model.Permission{Destination: account(to), Sources: []model.Subject{account(from)}}
 	n := model.Name{Namespace: to.Namespace, Name: to.ServiceAccount}
 	if s.Action == allow {
-		p.Name = r.free(model.KindPermission, n)
-		pr := &model.PortRoute{Kind: model.KindTCPRoute, Name: r.free(model.KindTCPRoute, p.Name), Ports: model.AnyPort}
+		p.Name = r.in.Free(model.KindPermission, n)
+		pr := &model.PortRoute{Kind: model.KindTCPRoute, Name: r.in.Free(model.KindTCPRoute, p.Name), Ports: model.AnyPort}
 		p.Rules = []model.Rule{{Kind: model.KindTCPRoute, Name: pr.Name.Name, All: true}}
 		r.in.Add(pr)
 		r.in.Add(p)
@@ -90,9 +90,9 @@ func (r *reader) source(o *object.Object, i int, s *source, to model.Identity) b
 	if len(list) == 0 {
 		return false
 	}
-	p.Name = r.free(model.KindPermission, n)
+	p.Name = r.in.Free(model.KindPermission, n)
 	g := group(list)
-	g.Name = r.free(model.KindGroup, p.Name)
+	g.Name = r.in.Free(model.KindGroup, p.Name)
 	p.Rules = []model.Rule{{Kind: model.KindGroup, Name: g.Name.Name, All: true}}
 	r.in.Add(g)
 	r.in.Add(p)

@@ -195,10 +195,10 @@ func (r *reader) say(root model.Name, arms []arm) {
 		if len(a.matches) > 0 {
 			n.Name = fmt.Sprintf("%s-%02d", n.Name, k+1)
 		}
-		s := &model.Split{Name: r.free(model.KindSplit, n), Root: root.Name, Backends: a.shares}
+		s := &model.Split{Name: r.in.Free(model.KindSplit, n), Root: root.Name, Backends: a.shares}
 		if len(a.matches) > 0 {
 			g := group(a.matches)
-			g.Name = r.free(model.KindGroup, s.Name)
+			g.Name = r.in.Free(model.KindGroup, s.Name)
 			s.Groups = []string{g.Name.Name}
 			r.in.Add(g)
 		}

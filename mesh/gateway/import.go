@@ -15,7 +15,7 @@ import (
 
 // Import reads routes whose parent is a Service as splits. What is in them beside matches and weights is reported, and kept.
 func Import(in *mesh.Input) {
-	r := Reader{in: in, used: map[model.Ref]bool{}, roots: map[model.Name]*root{}}
+	r := Reader{in: in, roots: map[model.Name]*root{}}
 	for _, o := range in.Objects {
 		if group, _, _ := strings.Cut(o.APIVersion, "/"); group == Group && !r.Route(o) {
 			in.Leave(o, model.Unsupported, model.CodeNotUnderstood, "spec", "SMI has nothing that a "+o.Kind+" could become", "Keep it beside the SMI objects.")
@@ -26,13 +26,12 @@ func Import(in *mesh.Input) {
 
 // NewReader reads routes for a driver that also reads other objects.
 func NewReader(in *mesh.Input) *Reader {
-	return &Reader{in: in, used: map[model.Ref]bool{}, roots: map[model.Name]*root{}}
+	return &Reader{in: in, roots: map[model.Name]*root{}}
 }
 
 // Reader makes splits of routes.
 type Reader struct {
 	in    *mesh.Input
-	used  map[model.Ref]bool
 	roots map[model.Name]*root
 }
 
@@ -164,16 +163,6 @@ func (r *Reader) say(o *object.Object, l model.Level, path, message string) {
 	if !slices.ContainsFunc(r.in.Findings, func(f model.Finding) bool { return f.Object == ref && f.Path == path && f.Message == message }) {
 		r.in.Leave(o, l, model.CodeNotUnderstood, path, message, "")
 	}
-}
-
-// free is a name that no fact of the kind has yet.
-func (r *Reader) free(k model.Kind, n model.Name) model.Name {
-	out := n
-	for i := 2; r.used[model.Ref{Kind: k, Name: out}]; i++ {
-		out.Name = fmt.Sprintf("%s-%d", n.Name, i)
-	}
-	r.used[model.Ref{Kind: k, Name: out}] = true
-	return out
 }
 
 // httpRules reads the matches of rules.

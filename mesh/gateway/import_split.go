@@ -305,10 +305,10 @@ func (r *Reader) splits(t *root, list []taken) {
 		if len(list) > 1 {
 			n.Name = fmt.Sprintf("%s-%0*d", n.Name, len(fmt.Sprint(len(list))), i+1)
 		}
-		s := &model.Split{Name: r.free(model.KindSplit, n), Root: t.name.Name, Backends: x.shares}
+		s := &model.Split{Name: r.in.Free(model.KindSplit, n), Root: t.name.Name, Backends: x.shares}
 		if len(x.entries) > 0 {
 			g := group(x.entries)
-			g.Name = r.free(model.KindGroup, s.Name)
+			g.Name = r.in.Free(model.KindGroup, s.Name)
 			s.Groups = []string{g.Name.Name}
 			r.in.Add(g)
 		}

@@ -16,7 +16,7 @@ import (
 // importAll reads what Istio is told as SMI. A condition that SMI cannot say removes what it restricts: what is read allows no more than
 // what was written.
 func importAll(in *mesh.Input) {
-	r := reader{in: in, used: map[model.Ref]bool{}, told: map[told]bool{}}
+	r := reader{in: in, told: map[told]bool{}}
 	for _, o := range in.Objects {
 		group, _, _ := strings.Cut(o.APIVersion, "/")
 		switch {
@@ -36,19 +36,8 @@ func importAll(in *mesh.Input) {
 // reader makes facts of native objects.
 type reader struct {
 	in       *mesh.Input
-	used     map[model.Ref]bool
 	told     map[told]bool
 	policies []nativePolicy
-}
-
-// free is a name that no fact of the kind has yet.
-func (r *reader) free(k model.Kind, n model.Name) model.Name {
-	out := n
-	for i := 2; r.used[model.Ref{Kind: k, Name: out}]; i++ {
-		out.Name = fmt.Sprintf("%s-%d", n.Name, i)
-	}
-	r.used[model.Ref{Kind: k, Name: out}] = true
-	return out
 }
 
 // faults are the parts of an object that our types do not hold.

@@ -137,7 +137,7 @@ func (r *reader) bind(p *nativePolicy) {
 	for _, w := range p.workloads {
 		if ns := w.Name.Namespace; !done[ns] {
 			done[ns] = true
-			b := &model.Binding{Name: r.free(model.KindBinding, model.Name{Namespace: ns, Name: p.o.Name}), Pods: p.labels()}
+			b := &model.Binding{Name: r.in.Free(model.KindBinding, model.Name{Namespace: ns, Name: p.o.Name}), Pods: p.labels()}
 			r.in.Add(b)
 			r.permit(p, model.Subject{Kind: model.KindBinding, Namespace: ns, Name: b.Name.Name}, p.workloads)
 		}
@@ -184,7 +184,7 @@ func (r *reader) permit(p *nativePolicy, to model.Subject, at []*model.Workload)
 	}
 	granted := slices.ContainsFunc(r.in.Facts[before:], func(f model.Fact) bool { return f.Ref().Kind == model.KindPermission })
 	if !granted {
-		r.in.Add(&model.Permission{Name: r.free(model.KindPermission, n), Destination: to})
+		r.in.Add(&model.Permission{Name: r.in.Free(model.KindPermission, n), Destination: to})
 	}
 }
 
@@ -200,7 +200,7 @@ func (r *reader) rule(p *nativePolicy, i int, n model.Name, to model.Subject) {
 	ops := r.operations(p, at, native.To, headers)
 	for len(ops) > 0 {
 		ports, web := ops[0].ports, ops[0].match != nil
-		name := r.free(model.KindPermission, n)
+		name := r.in.Free(model.KindPermission, n)
 		perm := &model.Permission{Name: name, Destination: to, Sources: sources}
 		var rest []nativeOperation
 		var requests []path
@@ -213,12 +213,12 @@ func (r *reader) rule(p *nativePolicy, i int, n model.Name, to model.Subject) {
 		}
 		if web {
 			g := routeGroup(requests)
-			g.Name = r.free(model.KindGroup, name)
+			g.Name = r.in.Free(model.KindGroup, name)
 			perm.Rules = append(perm.Rules, model.Rule{Kind: model.KindGroup, Name: g.Name.Name, All: true})
 			r.in.Add(g)
 		}
 		if !web || len(ports) > 0 {
-			pr := &model.PortRoute{Kind: model.KindTCPRoute, Name: r.free(model.KindTCPRoute, name), Ports: model.PortSet(ports...)}
+			pr := &model.PortRoute{Kind: model.KindTCPRoute, Name: r.in.Free(model.KindTCPRoute, name), Ports: model.PortSet(ports...)}
 			pr.Ports.Any = len(ports) == 0
 			perm.Rules = append(perm.Rules, model.Rule{Kind: model.KindTCPRoute, Name: pr.Name.Name, All: true})
 			r.in.Add(pr)
@@ -281,7 +281,7 @@ func (r *reader) principal(p *nativePolicy, id string) (model.Subject, bool) {
 	if who, ok := model.ParseSPIFFE(local, r.in.World.Settings().TrustDomain); ok {
 		return model.Subject{Kind: model.KindServiceAccount, Namespace: who.Namespace, Name: who.ServiceAccount}, true
 	}
-	b := &model.Binding{Name: r.free(model.KindBinding, model.Name{Namespace: p.o.Namespace, Name: cmp.Or(p.o.Name, "policy") + "-caller"}), SPIFFE: []string{"spiffe://" + id}}
+	b := &model.Binding{Name: r.in.Free(model.KindBinding, model.Name{Namespace: p.o.Namespace, Name: cmp.Or(p.o.Name, "policy") + "-caller"}), SPIFFE: []string{"spiffe://" + id}}
 	r.in.Add(b)
 	return model.Subject{Kind: model.KindBinding, Namespace: b.Name.Namespace, Name: b.Name.Name}, true
 }

@@ -98,10 +98,10 @@ func (i *routeReader) say(all []arm, root string) {
 		case !label(n.Name):
 			n.Name = i.o.Name
 		}
-		s := &model.Split{Name: i.free(model.KindSplit, n), Root: root, Backends: a.shares}
+		s := &model.Split{Name: i.in.Free(model.KindSplit, n), Root: root, Backends: a.shares}
 		if len(a.matches) > 0 {
 			g := routeGroup(a.matches)
-			g.Name = i.free(model.KindGroup, s.Name)
+			g.Name = i.in.Free(model.KindGroup, s.Name)
 			s.Groups = []string{g.Name.Name}
 			i.in.Add(g)
 		}

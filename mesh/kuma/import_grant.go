@@ -213,7 +213,7 @@ func (p *policy) speaks(i *inbound) bool {
 // bind says what one workload grants, by its labels. Where they find others too, nobody is admitted to any of them.
 func (r *reader) bind(g granted, clients []client) {
 	n := model.Name{Namespace: g.of.Name.Namespace, Name: g.of.Name.Name}
-	b := &model.Binding{Name: r.free(model.KindBinding, n), Pods: g.of.Finder()}
+	b := &model.Binding{Name: r.in.Free(model.KindBinding, n), Pods: g.of.Finder()}
 	for _, o := range r.in.World.Labelled(n.Namespace, b.Pods) {
 		if o.Ref() != g.of.Ref() {
 			g.to = nil
@@ -237,11 +237,11 @@ func (r *reader) permit(n model.Name, to model.Subject, grants map[string]model.
 		by[text] = append(by[text], r.subject(n, &c))
 	}
 	if len(by) == 0 {
-		r.in.Add(&model.Permission{Name: r.free(model.KindPermission, n), Destination: to})
+		r.in.Add(&model.Permission{Name: r.in.Free(model.KindPermission, n), Destination: to})
 	}
 	for _, text := range slices.Sorted(maps.Keys(by)) {
-		p := &model.Permission{Name: r.free(model.KindPermission, n), Destination: to, Sources: by[text]}
-		pr := &model.PortRoute{Kind: model.KindTCPRoute, Name: r.free(model.KindTCPRoute, p.Name), Ports: sets[text]}
+		p := &model.Permission{Name: r.in.Free(model.KindPermission, n), Destination: to, Sources: by[text]}
+		pr := &model.PortRoute{Kind: model.KindTCPRoute, Name: r.in.Free(model.KindTCPRoute, p.Name), Ports: sets[text]}
 		p.Rules = []model.Rule{{Kind: model.KindTCPRoute, Name: pr.Name.Name, All: true}}
 		r.in.Add(pr)
 		r.in.Add(p)
@@ -253,7 +253,7 @@ func (r *reader) subject(n model.Name, c *client) model.Subject {
 	if !c.alias {
 		return model.Subject{Kind: model.KindServiceAccount, Namespace: c.ours.Namespace, Name: c.ours.ServiceAccount}
 	}
-	b := &model.Binding{Name: r.free(model.KindBinding, model.Name{Namespace: n.Namespace, Name: n.Name + "-caller"}), SPIFFE: []string{c.id}}
+	b := &model.Binding{Name: r.in.Free(model.KindBinding, model.Name{Namespace: n.Namespace, Name: n.Name + "-caller"}), SPIFFE: []string{c.id}}
 	r.in.Add(b)
 	return model.Subject{Kind: model.KindBinding, Namespace: n.Namespace, Name: b.Name.Name}
 }
