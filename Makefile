@@ -7,7 +7,7 @@ VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 .PHONY: build demo demo-k8s cluster check test race lint generate oracle chart image bench fuzz clean
 
 build: ## the one binary
-	@$(GO) build -trimpath -ldflags "-X main.version=$(VERSION)" -o $(BIN) ./cmd/anymesh
+	@$(GO) build -ldflags "-X main.version=$(VERSION)" -o $(BIN) ./cmd/anymesh
 
 demo: build ## a small shop on the built-in mesh; edit examples/shop while it runs
 	@$(BIN) demo examples/shop

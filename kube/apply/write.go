@@ -105,34 +105,50 @@ type write struct {
 	there bool
 }
 
-// write applies an object. Where someone else has said a part of its content, all of the content is replaced, and what they said goes.
+// tries is how often an object is written where someone else writes it at the same time.
+const tries = 3
+
+// write applies an object. Where someone else has said a part of its content, all of the content is replaced, and what they said goes: also
+// where they did so just before the object was applied, of which the answer tells.
 func (s *Sink) write(ctx context.Context, client dynamic.ResourceInterface, w write) *engine.Failure {
-	if err := s.limit.Wait(ctx); err != nil {
-		return &engine.Failure{Change: w.c, Err: err}
-	}
-	if w.there && w.was.touched != "" {
-		if err := s.replace(ctx, client, w); err != nil {
+	for range tries {
+		if err := s.limit.Wait(ctx); err != nil {
+			return &engine.Failure{Change: w.c, Err: err}
+		}
+		got, err := s.once(ctx, client, w)
+		if err != nil {
+			if !w.there && apierrors.IsConflict(err) { // someone was faster
+				return foreign(w.c, false)
+			}
 			return refused(w.c, err)
+		}
+		st := s.state(got)
+		s.mu.Lock()
+		if now, ok := s.there[of(w.c.Key)]; !ok || !older(&st, &now) { // else more has happened to it meanwhile
+			s.there[of(w.c.Key)] = st
+		}
+		s.mu.Unlock()
+		if w.was, w.there = st, true; st.touched == "" {
+			s.o.Logger.Debug("written", "object", w.c.Key.String())
+			return nil
+		}
+	}
+	return refused(w.c, fmt.Errorf("%s writes it at the same time", w.was.touched))
+}
+
+// once writes an object one time.
+func (s *Sink) once(ctx context.Context, client dynamic.ResourceInterface, w write) (*unstructured.Unstructured, error) {
+	reclaim := w.there && w.was.touched != ""
+	if reclaim {
+		if err := s.replace(ctx, client, w); err != nil {
+			return nil, err
 		}
 	}
 	got, err := client.Apply(ctx, w.body.GetName(), w.body, metav1.ApplyOptions{FieldManager: kube.Manager, Force: w.there})
-	if err == nil && w.there && w.was.touched != "" {
+	if err == nil && reclaim {
 		got, err = s.claim(ctx, client, got)
 	}
-	if err != nil {
-		if !w.there && apierrors.IsConflict(err) { // someone was faster
-			return foreign(w.c, false)
-		}
-		return refused(w.c, err)
-	}
-	st := s.state(got)
-	s.mu.Lock()
-	if now, ok := s.there[of(w.c.Key)]; !ok || !older(&st, &now) { // else more has happened to it meanwhile
-		s.there[of(w.c.Key)] = st
-	}
-	s.mu.Unlock()
-	s.o.Logger.Debug("written", "object", w.c.Key.String())
-	return nil
+	return got, err
 }
 
 // replace makes the content what we say: applying alone would leave what others added.

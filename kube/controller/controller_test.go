@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync"
 	"testing"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -78,6 +79,7 @@ func TestProgram(t *testing.T) {
 		}
 	})
 	t.Run("drift", func(t *testing.T) { drift(t, c, ns) })
+	t.Run("contended", func(t *testing.T) { contended(t, c, ns) })
 	t.Run("removed by another", func(t *testing.T) {
 		before, err := get(t, c, virtualServices, ns, "catalog")
 		if err != nil {
@@ -145,6 +147,30 @@ func drift(t *testing.T, c *kubetest.Cluster, ns string) {
 			return nil
 		})
 	}
+}
+
+// contended edits a split while someone else edits what is written for it: at the end it is as the split says, and nobody else says a part.
+func contended(t *testing.T, c *kubetest.Cluster, ns string) {
+	var other sync.WaitGroup
+	other.Go(func() {
+		for i := range 60 {
+			text := fmt.Sprintf(`{"spec":{"exportTo":["%s"]}}`, []string{".", "*"}[i%2])
+			if _, err := c.Dynamic.Resource(virtualServices).Namespace(ns).Patch(t.Context(), "catalog", types.MergePatchType, []byte(text), metav1.PatchOptions{FieldManager: "someone"}); err != nil {
+				t.Error(err)
+			}
+		}
+	})
+	for w := range 30 {
+		patch(t, c, ns, fmt.Sprintf(`{"spec":{"backends":[{"service":"catalog-v1","weight":%d},{"service":"catalog-v2","weight":31}]}}`, w+1))
+	}
+	other.Wait()
+	kubetest.Eventually(t, func() error {
+		u, err := get(t, c, virtualServices, ns, "catalog")
+		if err == nil && (strings.Contains(spec(u), "exportTo") || !strings.Contains(spec(u), `"weight":30`) || !strings.Contains(spec(u), `"weight":31`)) {
+			err = fmt.Errorf("it is %s", spec(u))
+		}
+		return err
+	})
 }
 
 // unsaid asks for what Istio cannot say: the status says so, an Event says so once, and what can be said again is programmed again.
