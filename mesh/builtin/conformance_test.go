@@ -10,5 +10,5 @@ import (
 )
 
 func TestConformance(t *testing.T) {
-	meshtest.Run(t, meshtest.Subject{Driver: builtin.Driver, Judge: meshtest.Judge{Route: judgeRoute, Admit: judgeAdmit}, Show: show})
+	meshtest.Run(t, meshtest.Subject{Driver: builtin.Driver, Judge: meshtest.Judge{Route: judgeRoute, Admit: judgeAdmit}, Show: show, Spec: builtin.SpecOf})
 }

@@ -19,7 +19,7 @@ import (
 
 // TestConformance is the story that every driver passes.
 func TestConformance(t *testing.T) {
-	meshtest.Run(t, meshtest.Subject{Driver: Driver, Judge: meshtest.Judge{Route: judgeRoute, Admit: judgeAdmit}, CRDs: []string{"istio/crd-all-1.30.3.yaml"}})
+	meshtest.Run(t, meshtest.Subject{Driver: Driver, Judge: meshtest.Judge{Route: judgeRoute, Admit: judgeAdmit}, CRDs: []string{"istio/crd-all-1.30.3.yaml"}, Same: same})
 }
 
 // toldOf is all that the driver says of a world, as a person reads it.

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 
 	"github.com/anymesh/anymesh/mesh"
 	"github.com/anymesh/anymesh/model"
@@ -65,7 +66,23 @@ type native struct {
 	spec                  tree
 }
 
+// parsed is what was read last: objects of one world are asked for many times in a row.
+var parsed struct {
+	sync.Mutex
+	first *mesh.Object
+	n     int
+	out   []native
+}
+
 func read(objs []mesh.Object) (out []native) {
+	if len(objs) == 0 {
+		return nil
+	}
+	parsed.Lock()
+	defer parsed.Unlock()
+	if parsed.first == &objs[0] && parsed.n == len(objs) {
+		return parsed.out
+	}
 	for i := range objs {
 		text, err := json.Marshal(&objs[i])
 		if err != nil {
@@ -79,6 +96,7 @@ func read(objs []mesh.Object) (out []native) {
 		meta := t.at("metadata")
 		out = append(out, native{t.at("kind").text(), meta.at("namespace").text(), meta.at("name").text(), t.at("spec")})
 	}
+	parsed.first, parsed.n, parsed.out = &objs[0], len(objs), out
 	return out
 }
 
@@ -185,7 +203,7 @@ func stringMatches(m tree, text string) bool {
 	case m.at("prefix").set():
 		return strings.HasPrefix(text, m.at("prefix").text())
 	}
-	return regexp.MustCompile(`\A(?:` + m.at("regex").text() + `)\z`).MatchString(text)
+	return compiled(`\A(?:` + m.at("regex").text() + `)\z`).MatchString(text)
 }
 
 func (j *routeJudge) shares(list []tree) (map[string]float64, error) {
@@ -345,5 +363,16 @@ func pathMeets(value, path string) bool {
 	}
 	const letters = `a-zA-Z0-9\-._~%!$&'()+,;:@=`
 	re := strings.NewReplacer(`\{\*\*\}`, "["+letters+"/]*", `\{\*\}`, "["+letters+"]+").Replace(regexp.QuoteMeta(value))
-	return regexp.MustCompile(`\A` + re + `\z`).MatchString(path)
+	return compiled(`\A` + re + `\z`).MatchString(path)
+}
+
+var expressions sync.Map
+
+// compiled compiles an expression once.
+func compiled(expression string) *regexp.Regexp {
+	re, ok := expressions.Load(expression)
+	if !ok {
+		re, _ = expressions.LoadOrStore(expression, regexp.MustCompile(expression))
+	}
+	return re.(*regexp.Regexp)
 }

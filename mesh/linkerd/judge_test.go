@@ -405,6 +405,9 @@ func (j *admitJudge) server(s *told) bool {
 	}
 	all := open || j.authorized(s, "policy.linkerd.io", "Server") || j.authorization(s)
 	protocol := s.spec.at("proxyProtocol").or("unknown")
+	if !slices.Contains([]string{"unknown", "HTTP/1", "HTTP/2", "gRPC", "opaque", "TLS"}, protocol) {
+		panic("the judge does not know the protocol " + protocol)
+	}
 	if protocol == "opaque" || j.q.Layer == model.LayerStream {
 		return all && protocol != "HTTP/1" && protocol != "HTTP/2"
 	}
@@ -480,6 +483,9 @@ func (j *admitJudge) authentic(ref tree, namespace string) bool {
 			panic("a MeshTLSAuthentication has one of its two")
 		}
 		return j.listed(o.spec.at("identities")) || slices.ContainsFunc(o.spec.at("identityRefs").list(), func(r tree) bool {
+			if k := r.at("kind").text(); k != "ServiceAccount" && k != "Namespace" {
+				panic("an identity is that of a ServiceAccount, or of all of a Namespace: " + k)
+			}
 			ns := r.at("namespace").or(namespace)
 			if !r.at("name").set() {
 				_, rest, _ := strings.Cut(j.caller, ".")

@@ -32,7 +32,7 @@ func TestConformanceOfOlder(t *testing.T) {
 }
 
 func conform(t *testing.T, d *mesh.Driver) {
-	meshtest.Run(t, meshtest.Subject{Driver: d, Judge: meshtest.Judge{Route: judgeRoute, Admit: judgeAdmit}, CRDs: crds})
+	meshtest.Run(t, meshtest.Subject{Driver: d, Judge: meshtest.Judge{Route: judgeRoute, Admit: judgeAdmit}, CRDs: crds, Same: same})
 }
 
 // TestReleases holds which driver a cluster is given.

@@ -14,135 +14,54 @@ import (
 	"github.com/anymesh/anymesh/store"
 )
 
-// requests is how many are asked of each world.
-const requests = 60
+// requests is how many random ones are asked of each world, and borders how many at the edges of what it speaks of.
+const requests, borders = 60, 120
 
 // Safe asks that a mesh never admits what was not permitted, whatever the driver says of its exactness.
 func Safe(s Subject, worlds []World) (problems []string) {
-	return s.ask(worlds, func(a *answer) string {
-		if a.admits && !a.permitted {
-			return "admits what is not permitted (" + a.why + ")"
-		}
-		return ""
-	}, nil)
+	problems, _ = Ask(s, worlds)
+	return problems
 }
 
 // Meaning asks that a mesh does what SMI means wherever the driver says that it is exact: requests go where the evaluator sends them, and
 // those that are permitted are admitted.
 func Meaning(s Subject, worlds []World) (problems []string) {
-	return s.ask(worlds, func(a *answer) string {
-		if a.exact && a.known && a.permitted && !a.admits {
-			return "refuses what is permitted (" + a.why + ")"
-		}
-		return ""
-	}, s.routed)
-}
-
-// answer is what the two sides say of one request at one workload.
-type answer struct {
-	permitted, admits, exact bool
-	known                    bool // the caller has an identity: a mesh may well ask for one where SMI does not
-	why                      string
-}
-
-// ask puts random requests to both sides.
-func (s *Subject) ask(worlds []World, admitted func(*answer) string, routed func(*store.Store, *translated, *model.Request) string) (problems []string) {
-	for _, w := range worlds {
-		t := translate(s.Driver, w.Store)
-		r := rand.New(rand.NewPCG(7, uint64(len(w.Name))))
-		vocabulary := words(w.Store)
-		for range requests {
-			q := vocabulary.request(r)
-			if q == nil {
-				break
-			}
-			if q.Layer == model.LayerDatagram && s.Driver.Claim(model.AccessDatagram).Level != model.Exact {
-				continue // the mesh does not carry it, and says so
-			}
-			say := func(problem string) {
-				if problem != "" && len(problems) < 50 {
-					problems = append(problems, fmt.Sprintf("world %s: %s %s from %s to %s port %d %s headers %v: %s %s", w.Name, q.Method, q.Path, q.From, q.Service, q.Port, q.Host, q.Headers, s.Driver.Name, problem))
-				}
-			}
-			if routed != nil {
-				say(routed(w.Store, t, q))
-			}
-			for _, a := range s.answers(w.Store, t, q) {
-				say(admitted(&a))
-			}
-		}
-	}
+	_, problems = Ask(s, worlds)
 	return problems
 }
 
-// routed compares where the two sides send a request.
-func (s *Subject) routed(w *store.Store, t *translated, q *model.Request) string {
-	if wishes(t.findings[store.Unit{Kind: store.UnitRoute, Name: q.Service}]) {
-		return ""
-	}
-	route, _ := model.JoinRoute(w, q.Service)
-	port, err := route.PortFor(q)
-	if err != nil {
-		panic(err) // requests are made for ports that are there
-	}
-	shares, _ := route.Choose(port, q)
-	want, total := map[string]float64{}, 0.0
-	for _, sh := range shares {
-		total += float64(sh.Weight)
-	}
-	for _, sh := range shares {
-		if sh.Weight > 0 {
-			want[key(sh.Service, sh.Port.Number)] = float64(sh.Weight) / total
+// Ask is both at once: what is admitted and was not permitted, and what else is not as SMI means it.
+func Ask(s Subject, worlds []World) (wider, wrong []string) {
+	for _, w := range worlds {
+		h := s.hearing(w)
+		for _, q := range h.questions(borders) {
+			if p := h.wider(h.said.objects, q); p != "" && len(wider) < 50 {
+				wider = append(wider, h.tell(q, p))
+			}
+			if p := h.wrong(h.said.objects, q); p != "" && len(wrong) < 50 {
+				wrong = append(wrong, h.tell(q, p))
+			}
 		}
 	}
-	got, err := s.Judge.Route(t.objects, w, q)
-	if err != nil {
-		return "cannot be judged: " + err.Error()
-	}
-	same := len(got) == len(want)
-	for k, v := range want {
-		same = same && math.Abs(got[k]-v) < 1e-6
-	}
-	if !same {
-		return fmt.Sprintf("sends it to %v, SMI to %v", got, want)
-	}
-	return ""
+	return wider, wrong
 }
 
-// key is how a judge names a service's port.
-func key(service model.Name, port uint16) string { return fmt.Sprintf("%s:%d", service, port) }
-
-// answers asks both sides about every workload to which a request may go.
-func (s *Subject) answers(w *store.Store, t *translated, q *model.Request) (out []answer) {
-	route, _ := model.JoinRoute(w, q.Service)
-	port, err := route.PortFor(q)
-	if err != nil {
-		panic(err) // requests are made for ports that are there
+// questions are random requests of the world, and some at its edges; the same in every run.
+func (h *hearing) questions(edges int) (out []*question) {
+	r := rand.New(rand.NewPCG(7, uint64(len(h.world.Name))))
+	v := words(h.world.Store)
+	var list []*model.Request
+	for range requests {
+		if q := v.request(r); q != nil {
+			list = append(list, q)
+		}
 	}
-	shares, _ := route.Choose(port, q)
-	said := true
-	for _, list := range t.findings { // labels that find others too narrow what those admit: it is said where it was caused
-		said = said && !slices.ContainsFunc(list, func(f model.Finding) bool { return f.Code == model.CodeSelector })
-	}
-	for _, sh := range shares {
-		for _, wl := range w.Selected(sh.Service) {
-			n := wl.TargetPort(sh.Port)
-			if n == 0 {
-				continue
-			}
-			id := wl.Identity()
-			a, _ := model.JoinAccess(w, id)
-			permitted, _, why := a.Admit(wl, n, q, q.Host)
-			unit := store.Unit{Kind: store.UnitAccess, Name: model.Name{Namespace: id.Namespace, Name: id.ServiceAccount}}
-			out = append(out, answer{permitted, s.Judge.Admit(t.objects, w, wl, n, q), !wishes(t.findings[unit]) && said, q.From.ServiceAccount != "",
-				fmt.Sprintf("at %s port %d: %s", wl.Ref(), n, why)})
+	for _, q := range append(list, v.edges(r, edges)...) {
+		if h.carried(q) {
+			out = append(out, h.question(q))
 		}
 	}
 	return out
-}
-
-func wishes(list []model.Finding) bool {
-	return slices.ContainsFunc(list, func(f model.Finding) bool { return f.Wish && f.Level >= model.Approximate })
 }
 
 // RoundTrip asks that what a driver wrote reads back as the same meaning, where all of it was said exactly.

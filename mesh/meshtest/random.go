@@ -3,6 +3,7 @@
 package meshtest
 
 import (
+	"cmp"
 	"fmt"
 	"math/rand/v2"
 	"regexp/syntax"
@@ -27,10 +28,13 @@ func Worlds(cases []Case) []World {
 	var out []World
 	for _, c := range cases {
 		s, _ := c.World()
+		bystanders(s)
 		out = append(out, World{c.Name, s})
 	}
 	for i := range randoms {
-		out = append(out, World{fmt.Sprintf("random-%d", i), Random(rand.New(rand.NewPCG(uint64(i), 1)))})
+		s := Random(rand.New(rand.NewPCG(uint64(i), 1)))
+		bystanders(s)
+		out = append(out, World{fmt.Sprintf("random-%d", i), s})
 	}
 	return out
 }
@@ -149,16 +153,28 @@ func (m *maker) permission(ns string, i int) *model.Permission {
 // vocabulary is what requests to a world are made of, so that they meet its conditions about as often as not.
 type vocabulary struct {
 	services []*model.Service
-	callers  []model.Identity
+	callers  []caller
+	matches  []model.Match
 	paths    []string
 	methods  []string
 	headers  []model.Header
 	domain   *model.Settings
 }
 
+// caller is who asks: an account, an ID of another domain, or nobody that is known.
+type caller struct {
+	model.Identity
+	spiffe string
+	odd    bool // nobody speaks of it
+}
+
+func (c caller) compare(o caller) int {
+	return cmp.Or(c.Identity.Compare(o.Identity), strings.Compare(c.spiffe, o.spiffe))
+}
+
 func words(s *store.Store) *vocabulary {
-	v := &vocabulary{domain: s.Settings(), methods: []string{"GET", "POST", "DELETE"}, callers: []model.Identity{{}}}
-	for f := range s.Facts {
+	v := &vocabulary{domain: s.Settings(), methods: []string{"GET", "POST", "DELETE"}, callers: []caller{{}}}
+	for _, f := range slices.SortedFunc(s.Facts, func(a, b model.Fact) int { return a.Ref().Compare(b.Ref()) }) {
 		switch f := f.(type) {
 		case *model.Service:
 			if len(f.Ports) > 0 && !f.Assumed {
@@ -166,9 +182,19 @@ func words(s *store.Store) *vocabulary {
 			}
 		case *model.Permission:
 			for _, o := range f.Sources {
-				v.callers = append(v.callers, model.Identity{Namespace: o.Namespace, ServiceAccount: o.Name})
+				if o.Kind == model.KindServiceAccount {
+					v.callers = append(v.callers, caller{Identity: model.Identity{Namespace: o.Namespace, ServiceAccount: o.Name}})
+				}
+			}
+		case *model.Binding:
+			if f.Account != "" {
+				v.callers = append(v.callers, caller{Identity: model.Identity{Namespace: f.Name.Namespace, ServiceAccount: f.Account}})
+			}
+			for _, id := range f.SPIFFE {
+				v.callers = append(v.callers, v.named(id))
 			}
 		case *model.RouteGroup:
+			v.matches = append(v.matches, f.Matches...)
 			for _, m := range f.Matches {
 				v.paths = append(v.paths, m.Path)
 				v.methods = append(v.methods, m.Methods...)
@@ -176,13 +202,28 @@ func words(s *store.Store) *vocabulary {
 			}
 		}
 	}
-	v.callers = append(v.callers, model.Identity{Namespace: "nowhere", ServiceAccount: "nobody"})
+	v.callers = append(v.callers, caller{Identity: model.Identity{Namespace: "nowhere", ServiceAccount: "nobody"}, odd: true}, caller{spiffe: "spiffe://elsewhere.example/nobody", odd: true})
 	slices.SortFunc(v.services, func(a, b *model.Service) int { return a.Name.Compare(b.Name) })
-	slices.SortFunc(v.callers, model.Identity.Compare)
+	for _, c := range slices.Clone(v.callers) {
+		if c.Namespace != "" { // one beside it, and its namesake elsewhere
+			v.callers = append(v.callers, caller{Identity: model.Identity{Namespace: c.Namespace, ServiceAccount: "neighbour"}, odd: true},
+				caller{Identity: model.Identity{Namespace: "elsewhere", ServiceAccount: c.ServiceAccount}, odd: true})
+		}
+	}
+	slices.SortFunc(v.callers, caller.compare)
+	v.callers = slices.Compact(v.callers)
 	slices.Sort(v.paths)
 	slices.Sort(v.methods)
 	slices.SortFunc(v.headers, func(a, b model.Header) int { return strings.Compare(a.Name+a.Value, b.Name+b.Value) })
 	return v
+}
+
+// named is the caller behind an ID: an account where the domain is the mesh's own.
+func (v *vocabulary) named(id string) caller {
+	if own, ok := model.ParseSPIFFE(id, v.domain.TrustDomain); ok {
+		return caller{Identity: own}
+	}
+	return caller{spiffe: id}
 }
 
 func (v *vocabulary) request(r *rand.Rand) *model.Request {
@@ -191,7 +232,8 @@ func (v *vocabulary) request(r *rand.Rand) *model.Request {
 	}
 	svc := pick(r, v.services)
 	p := pick(r, svc.Ports)
-	q := &model.Request{From: pick(r, v.callers), Service: svc.Name, Port: p.Number, Host: v.domain.Host(svc.Name), Headers: map[string][]string{}}
+	c := pick(r, v.callers)
+	q := &model.Request{From: c.Identity, SPIFFE: c.spiffe, Service: svc.Name, Port: p.Number, Host: v.domain.Host(svc.Name), Headers: map[string][]string{}}
 	switch {
 	case p.Protocol == model.UDP:
 		q.Layer = model.LayerDatagram
@@ -226,8 +268,16 @@ func (v *vocabulary) path(r *rand.Rand) string {
 
 // sample is a text that an expression covers, or another where it has none to offer.
 func sample(r *rand.Rand, expression, other string) string {
+	if r.IntN(5) == 0 {
+		return other
+	}
+	return covered(r, expression, other)
+}
+
+// covered is the same without chance.
+func covered(r *rand.Rand, expression, other string) string {
 	re, err := syntax.Parse(expression, syntax.Perl)
-	if err != nil || r.IntN(5) == 0 {
+	if err != nil {
 		return other
 	}
 	var b strings.Builder
