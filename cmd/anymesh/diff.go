@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -158,26 +159,50 @@ func (d *differing) tell(c *cobra.Command, changes []diff.Change, f heard) error
 	return nil
 }
 
-// recognise tells the mesh by the objects of a folder. Objects of SMI tell only where we wrote them, for a mesh that reads SMI itself: others
-// are somebody's wishes.
+// recognise tells the mesh by the objects of a folder: the one that writes all of their kinds, and of its releases the newest that does.
+// Kinds that no mesh writes tell nothing, and objects of SMI only where we wrote them, for a mesh that reads SMI itself: others are
+// somebody's wishes.
 func recognise(there map[mesh.Key]file.Existing) (string, error) {
-	found := ""
-	for _, d := range all.Drivers() {
-		for k, e := range there {
-			if smi.Speaks(k.APIVersion, k.Kind) && !e.Ours {
-				continue
-			}
-			if !slices.ContainsFunc(d.Kinds, func(x mesh.Kind) bool { return x.APIVersion == k.APIVersion && x.Kind == k.Kind }) {
-				continue
-			}
-			if found != "" && found != d.Name {
-				return "", fmt.Errorf("the folder holds objects of %s and of %s; say which is meant with --to", found, d.Name)
-			}
-			found = d.Name
+	drivers := all.Drivers()
+	told := map[mesh.Key]bool{} // kinds, without a name
+	for k, e := range there {
+		k.Name = model.Name{}
+		if smi.Speaks(k.APIVersion, k.Kind) && !e.Ours || !slices.ContainsFunc(drivers, func(d *mesh.Driver) bool { return writes(d, k) }) {
+			continue
 		}
+		told[k] = true
 	}
-	if found == "" {
+	if len(told) == 0 {
 		return "", fmt.Errorf("the folder holds no object of a mesh that anymesh knows; say which is meant with --to MESH")
 	}
-	return found, nil
+	var whole, some []string
+	for _, m := range all.Meshes() {
+		for _, d := range append([]*mesh.Driver{m}, m.Older...) {
+			n := 0
+			for k := range told {
+				if writes(d, k) {
+					n++
+				}
+			}
+			if n == len(told) {
+				whole = append(whole, d.Name)
+				break
+			}
+			if n > 0 {
+				some = append(some, d.Name)
+			}
+		}
+	}
+	switch {
+	case len(whole) == 1:
+		return whole[0], nil
+	case len(whole) > 1:
+		return "", fmt.Errorf("the folder may be of %s; say which is meant with --to", strings.Join(whole, " or of "))
+	}
+	return "", fmt.Errorf("the folder holds objects of %s; say which is meant with --to", strings.Join(some, " and of "))
+}
+
+// writes says whether a driver writes objects of a kind.
+func writes(d *mesh.Driver, k mesh.Key) bool {
+	return slices.ContainsFunc(d.Kinds, func(x mesh.Kind) bool { return x.APIVersion == k.APIVersion && x.Kind == k.Kind })
 }
