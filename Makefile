@@ -63,5 +63,9 @@ fuzz: ## each fuzz target for a minute
 	@for p in $$($(GO) list ./...); do for f in $$($(GO) test -list '^Fuzz' $$p | grep '^Fuzz'); do \
 	  $(GO) test -run '^$$' -fuzz "^$$f$$" -fuzztime 60s $$p || exit 1; done; done
 
+PAIRS ?= 1000000
+soak: ## a million pairs of a made-up world and a request for each mesh; PAIRS=5000 for a taste
+	@$(GO) test -run Conform -v -count=1 -timeout 12h $$(grep -rl 'meshtest\.Run(' mesh --include='*_test.go' | xargs -n1 dirname | sort -u | sed 's|^|./|') -args -pairs $(PAIRS)
+
 clean:
 	@rm -rf bin

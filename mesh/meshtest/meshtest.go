@@ -4,7 +4,7 @@
 //
 // The suites ask, in this order: what does the driver say of every case of the corpus (cases: goldens that a person reads); does what
 // it claims reach its output, and nothing else (claims); does it ever allow more than was permitted (safe); does it
-// mean what the evaluator means, in the mesh's own terms (meaning); does it read back what it wrote (round trip); does the mesh's own
+// mean what the evaluator means, in the mesh's own terms (meaning); would all that be noticed (mutants); does it read back what it wrote (round trip); does the mesh's own
 // schema accept it (schema). Each suite is a function that returns the problems it found, so that the suites are tested
 // themselves with faults put in on purpose.
 package meshtest
@@ -53,6 +53,10 @@ type Subject struct {
 
 // Run asks everything of a driver.
 func Run(t *testing.T, s Subject) {
+	if *pairs > 0 {
+		soak(t, s)
+		return
+	}
 	cases := Cases(t)
 	t.Run("cases", func(t *testing.T) { goldens(t, s, cases) })
 	report := func(name string, suite func() []string) {
