@@ -13,6 +13,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/anymesh/anymesh/mesh"
 	"github.com/anymesh/anymesh/model"
@@ -21,8 +22,28 @@ import (
 // Tree is a part of an object.
 type Tree struct{ V any }
 
-// Read is an object as its JSON has it.
+// seen are the objects that were read last: those of one world are asked for many times in a row.
+var seen = struct {
+	sync.Mutex
+	trees map[*mesh.Object]Tree
+}{trees: map[*mesh.Object]Tree{}}
+
+// Read is an object as its JSON has it. Objects are not altered once they are read.
 func Read(o *mesh.Object) Tree {
+	seen.Lock()
+	defer seen.Unlock()
+	if t, ok := seen.trees[o]; ok {
+		return t
+	}
+	if len(seen.trees) >= 512 {
+		clear(seen.trees)
+	}
+	t := parse(o)
+	seen.trees[o] = t
+	return t
+}
+
+func parse(o *mesh.Object) Tree {
 	text, err := json.Marshal(o)
 	if err != nil {
 		panic(err)
@@ -91,7 +112,7 @@ func (j Judge) Route(objs []mesh.Object, w model.World, q *model.Request) (map[s
 	if s == nil {
 		return nil, fmt.Errorf("no Service %s", q.Service)
 	}
-	a := asking{w: w, q: q, port: q.Port, compiled: map[string]*regexp.Regexp{}}
+	a := asking{w: w, q: q, port: q.Port}
 	if a.port == 0 {
 		a.port = s.Port(0).Number
 	}
@@ -109,10 +130,9 @@ func (j Judge) Route(objs []mesh.Object, w model.World, q *model.Request) (map[s
 }
 
 type asking struct {
-	w        model.World
-	q        *model.Request
-	port     uint16
-	compiled map[string]*regexp.Regexp
+	w    model.World
+	q    *model.Request
+	port uint16
 }
 
 // attached are the routes of a kind whose parent is the Service, on its port.
@@ -293,11 +313,13 @@ func (a *asking) covers(expression, text string, leftmost bool) bool {
 	if !leftmost {
 		expression = `\A(?:` + expression + `)\z`
 	}
-	re := a.compiled[expression]
-	if re == nil {
-		re = regexp.MustCompile(expression)
-		a.compiled[expression] = re
+	re, ok := compiled.Load(expression)
+	if !ok {
+		re, _ = compiled.LoadOrStore(expression, regexp.MustCompile(expression))
 	}
-	at := re.FindStringIndex(text)
+	at := re.(*regexp.Regexp).FindStringIndex(text)
 	return at != nil && at[0] == 0 && at[1] == len(text)
 }
+
+// compiled are the expressions that were met.
+var compiled sync.Map
