@@ -23,7 +23,7 @@ func TestConformance(t *testing.T) {
 		}
 		return out
 	}
-	meshtest.Run(t, meshtest.Subject{Driver: Driver, Judge: meshtest.Judge{Route: judge.Route, Admit: admits},
+	meshtest.Run(t, meshtest.Subject{Driver: Driver, Judge: meshtest.Judge{Route: judge.Route, Admit: admits}, Unnoticed: "nobody has yet told which changes mean nothing to the Gateway API",
 		CRDs: crds("standard", "httproutes", "tcproutes", "udproutes")})
 }
 

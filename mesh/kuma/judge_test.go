@@ -324,7 +324,7 @@ func (j *routeJudge) shares(d tree) (map[string]float64, error) {
 
 // judgeAdmit says whether a workload's proxy lets a request through.
 func judgeAdmit(objs []mesh.Object, w model.World, wl *model.Workload, port uint16, q *model.Request) bool {
-	return admits(read(objs), w, wl, port, q, true)
+	return admits(read(objs), w, wl, port, q, w.Settings().Access != model.AccessDeny)
 }
 
 // admits asks all permissions. What none of them selects is open where otherwise says so; Kuma itself would refuse it.

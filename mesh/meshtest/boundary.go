@@ -65,77 +65,73 @@ func (v *vocabulary) forms(r *rand.Rand) []form {
 	return out
 }
 
-// around is a request that meets a match, more of them where an expression has alternatives, and those beside it.
+// around is a request that meets a match, drawn anew where an expression has alternatives, and those beside the last of them.
 func (v *vocabulary) around(r *rand.Rand, m *model.Match) (out []form) {
-	meets := form{"GET", "/", map[string][]string{}, 0, "", false}
-	if len(m.Methods) > 0 && m.Methods[0] != "*" {
-		meets.method = m.Methods[0]
+	for range 3 {
+		out = append(out, meeting(r, m))
 	}
-	hosts := 0
+	f := out[len(out)-1]
+	f.meets = false
+	for _, p := range []string{f.path + "x", f.path + "/x", "/x" + f.path, "/" + f.path[1:max(1, len(f.path)-1)], strings.ToUpper(f.path), f.path + "?q=x", f.path + "*"} {
+		g := f
+		g.path = p
+		out = append(out, g)
+	}
+	for _, method := range append(slices.Clone(m.Methods), "GET", "POST", f.method+"X") {
+		if g := f; method != f.method && method != "*" {
+			g.method = method
+			out = append(out, g)
+		}
+	}
+	return append(append(out, f.hosts()...), f.besideHeaders()...)
+}
+
+// meeting is a request that meets a match, as far as an expression can be drawn from.
+func meeting(r *rand.Rand, m *model.Match) form {
+	f := form{method: "GET", path: "/", headers: map[string][]string{}, meets: true}
+	if len(m.Methods) > 0 && m.Methods[0] != "*" {
+		f.method = m.Methods[0]
+	}
+	if m.Path != "" {
+		if f.path = covered(r, m.Path, m.Path); !strings.HasPrefix(f.path, "/") {
+			f.path = "/" + f.path
+		}
+	}
 	for _, h := range m.Headers {
 		if h.Authority() {
-			hosts = 3
-			meets.host = covered(r, h.Value, "other")
+			f.host = covered(r, h.Value, "other")
 		} else {
-			meets.headers[h.Name] = []string{covered(r, h.Value, "other")}
+			f.headers[h.Name] = []string{covered(r, h.Value, "other")}
 		}
 	}
-	with := func(path string, meets form) {
-		f := meets
-		if f.path = path; !strings.HasPrefix(path, "/") {
-			f.path = "/" + path
-		}
+	return f
+}
+
+// hosts are the same request by each name of the Service, and by another host; none where no host was asked for.
+func (f form) hosts() (out []form) {
+	if f.host == "" {
+		return nil
+	}
+	other := f
+	other.host += "x"
+	for n := range 4 {
+		f.labels, f.host = n, ""
 		out = append(out, f)
 	}
-	for range 3 {
-		p := "/"
-		if m.Path != "" {
-			p = covered(r, m.Path, m.Path)
-		}
-		meets.path, meets.meets, meets.headers = p, true, maps.Clone(meets.headers)
-		for _, h := range m.Headers {
-			if !h.Authority() {
-				meets.headers[h.Name] = []string{covered(r, h.Value, "other")}
-			}
-		}
-		with(p, meets)
-	}
-	p := meets.path
-	meets.meets = false
-	for _, near := range []string{p + "x", p + "/x", "/x" + p, p[:max(0, len(p)-1)], strings.ToUpper(p), p + "?q=x", p + "*"} {
-		with(near, meets)
-	}
-	if !strings.HasPrefix(p, "/") {
-		meets.path = "/" + p
-	}
-	for n := range hosts {
-		f := meets
-		f.labels, f.host = n+1, ""
-		out = append(out, f)
-	}
-	if hosts > 0 {
-		f := meets
-		f.host += "x"
-		out = append(out, f)
-		f.host = ""
-		out = append(out, f)
-	}
-	for _, method := range append(slices.Clone(m.Methods), "GET", "POST", meets.method+"X") {
-		if method != meets.method && method != "*" {
-			f := meets
-			f.method = method
-			out = append(out, f)
-		}
-	}
-	for _, name := range slices.Sorted(maps.Keys(meets.headers)) {
-		had := meets.headers[name][0]
+	return append(out, other)
+}
+
+// besideHeaders are the same request with one header changed or left out.
+func (f form) besideHeaders() (out []form) {
+	for _, name := range slices.Sorted(maps.Keys(f.headers)) {
+		had := f.headers[name][0]
 		for _, value := range []string{had + "x", "x" + had, "other", ""} {
-			f := meets
-			f.headers = maps.Clone(meets.headers)
-			if f.headers[name] = []string{value}; value == "" {
-				delete(f.headers, name)
+			g := f
+			g.headers = maps.Clone(f.headers)
+			if g.headers[name] = []string{value}; value == "" {
+				delete(g.headers, name)
 			}
-			out = append(out, f)
+			out = append(out, g)
 		}
 	}
 	return out

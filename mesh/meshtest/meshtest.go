@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+// sizes: package: one story in ten suites over the same worlds, requests and translations; what changes trees of JSON is a package of its own
 
 // Package meshtest is the conformance story that every driver passes. A driver's own test calls [Run] in one line.
 //
@@ -71,11 +72,16 @@ func Run(t *testing.T, s Subject) {
 	wider, wrong := Ask(s, worlds)
 	report("safe", func() []string { return wider })
 	report("meaning", func() []string { return wrong })
-	t.Run("mutants", func(t *testing.T) { kill(t, s, worlds) })
+	var tally Tally
+	t.Run("mutants", func(t *testing.T) { tally = kill(t, s, worlds) })
 	if s.Driver.Import != nil {
 		report("roundtrip", func() []string { return RoundTrip(s.Driver, worlds) })
 	}
 	t.Run("schema", func(t *testing.T) { schema(t, s, cases) })
+	if d := s.Driver; tally.Made > 0 { // none where -run left it out
+		r := Result{d.Name, d.Title, d.Version, len(cases), tally.Made, int(100 * tally.Share()), s.Unnoticed, d.Import != nil, len(s.CRDs) > 0}
+		t.Run("result", r.fresh)
+	}
 }
 
 // Case is one input of the corpus.

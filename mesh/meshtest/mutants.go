@@ -39,7 +39,10 @@ func (t *Tally) Share() float64 {
 // notice is a mistake that the driver could make unseen, unless it changes nothing or takes only what the driver said is not exact.
 func Mutants(s Subject, worlds []World) Tally {
 	t := Tally{Excluded: map[string]int{}}
-	for _, w := range worlds {
+	for i, w := range worlds {
+		if s.Unnoticed != "" && i%4 > 0 {
+			continue // no figure is held: a part tells as much
+		}
 		r := rand.New(rand.NewPCG(17, seed(w.Name)))
 		b := bench{hearing: s.hearing(w)}
 		for range *mutants {
@@ -53,7 +56,7 @@ func Mutants(s Subject, worlds []World) Tally {
 }
 
 // kill holds that nineteen of twenty mistakes are noticed.
-func kill(t *testing.T, s Subject, worlds []World) {
+func kill(t *testing.T, s Subject, worlds []World) Tally {
 	tally := Mutants(s, worlds)
 	t.Logf("%d mutants, %d killed, %d survived: %.1f %%", tally.Made, tally.Killed, len(tally.Survived), 100*tally.Share())
 	for _, why := range slices.Sorted(maps.Keys(tally.Excluded)) {
@@ -65,6 +68,7 @@ func kill(t *testing.T, s Subject, worlds []World) {
 	if tally.Share() < 0.95 && s.Unnoticed == "" {
 		t.Error("the suites notice too few mistakes")
 	}
+	return tally
 }
 
 func (t *Tally) take(killed bool, reason, survivor string) {
