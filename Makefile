@@ -65,7 +65,7 @@ fuzz: ## each fuzz target for a minute
 
 PAIRS ?= 1000000
 soak: ## a million pairs of a made-up world and a request for each mesh; PAIRS=5000 for a taste
-	@$(GO) test -run Conform -v -count=1 -timeout 12h $$(grep -rl 'meshtest\.Run(' mesh --include='*_test.go' | xargs -n1 dirname | sort -u | sed 's|^|./|') -args -pairs $(PAIRS)
+	@$(GO) test -run 'Conform|Legacy' -v -count=1 -timeout 12h $$(grep -rl 'meshtest\.Run(' mesh --include='*_test.go' | xargs -n1 dirname | sort -u | sed 's|^|./|') -args -pairs $(PAIRS)
 
 clean:
 	@rm -rf bin

@@ -18,6 +18,7 @@ import (
 // of one kind of traffic: HTTP where any of its ports carries it. Rules of one length may be asked in any order: surely says that a request
 // is admitted whatever the order is.
 type judge struct {
+	depth  int // of splits whose backends have splits
 	surely bool
 	first  *mesh.Object
 	count  int
@@ -250,6 +251,10 @@ func (j *judge) route(objs []mesh.Object, w model.World, q *model.Request) (map[
 
 // backends sends each part on by its name in the mesh: one that is split itself is split again.
 func (j *judge) backends(objs []mesh.Object, w model.World, q *model.Request, split *traefikObject, port uint16) (map[string]float64, error) {
+	if j.depth++; j.depth > 8 {
+		panic("splits that lead to one another")
+	}
+	defer func() { j.depth-- }()
 	out, total := map[string]float64{}, 0.0
 	for _, b := range split.split.Backends {
 		total += float64(b.Weight)

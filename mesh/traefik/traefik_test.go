@@ -18,7 +18,7 @@ import (
 
 func subject(surely bool) meshtest.Subject {
 	j := judge{surely: surely}
-	return meshtest.Subject{Driver: Driver, Judge: meshtest.Judge{Route: j.route, Admit: j.admit}, CRDs: []string{"smi-traefik-mesh-v1.4.8/smi-access.yaml",
+	return meshtest.Subject{Driver: Driver, Judge: meshtest.Judge{Route: j.route, Admit: j.admit}, Unnoticed: "what survives has not been looked into yet", CRDs: []string{"smi-traefik-mesh-v1.4.8/smi-access.yaml",
 		"smi-traefik-mesh-v1.4.8/smi-specs.yaml", "smi-traefik-mesh-v1.4.8/smi-split.yaml"}}
 }
 
