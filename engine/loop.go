@@ -183,76 +183,85 @@ func (q *queue) end() bool {
 	return q.ended
 }
 
-// back puts changes back, before what came meanwhile.
-func (q *queue) back(batch []mesh.Change) {
-	q.mu.Lock()
-	q.changes = merge(batch, q.changes)
-	q.mu.Unlock()
-}
-
 // merge appends later changes to earlier ones, and drops what they supersede.
 func merge(earlier, later []mesh.Change) []mesh.Change {
 	if len(earlier) == 0 {
 		return later
 	}
-	if len(later) == 0 {
-		return earlier
+	return append(without(earlier, later), later...)
+}
+
+// without leaves out the changes of objects that later ones speak of.
+func without(earlier, later []mesh.Change) []mesh.Change {
+	if len(earlier) == 0 || len(later) == 0 {
+		return slices.Clip(earlier)
 	}
 	newer := make(map[mesh.Key]bool, len(later))
 	for _, c := range later {
 		newer[c.Key] = true
 	}
-	return append(slices.DeleteFunc(slices.Clone(earlier), func(c mesh.Change) bool { return newer[c.Key] }), later...)
+	return slices.DeleteFunc(slices.Clone(earlier), func(c mesh.Change) bool { return newer[c.Key] })
 }
 
 // The pauses after failures of a sink, doubled from the first to the last.
 const firstPause, lastPause = 100 * time.Millisecond, 30 * time.Second
 
-// feed gives a target's sink what waits, and again what failed, until the context ends or the target is gone and has removed all.
+// feed gives a target's sink what comes, and again what failed, until the context ends or the target is gone and has removed all. What failed
+// alone waits for its next try: it holds up nothing that comes meanwhile.
 func (r *running) feed(ctx context.Context, q *queue, log *slog.Logger) {
+	var failed []mesh.Change
+	var retry <-chan time.Time
 	pause := firstPause
 	for {
+		var batch []mesh.Change
 		select {
 		case <-ctx.Done():
 			return
 		case <-q.wake:
+			batch = q.take()
+			failed = without(failed, batch)
+		case <-retry:
+			batch, failed, retry = merge(failed, q.take()), nil, nil
 		}
-		batch := q.take()
-		err := q.sink.Apply(ctx, batch)
+		again, err := r.apply(ctx, q, batch)
 		if ctx.Err() != nil {
 			return
 		}
-		again := batch
-		var failed *Failed
-		switch {
-		case err == nil:
-			again, failed = nil, &Failed{}
-		case errors.As(err, &failed):
-			again = make([]mesh.Change, len(failed.Failures))
-			for i := range failed.Failures {
-				again[i] = failed.Failures[i].Change
-			}
-		}
-		if failed != nil && (len(failed.Failures) > 0 || len(batch) > 0) {
-			_ = r.e.Ask(ctx, func(e *Engine) { e.applied(q.of, batch, failed.Failures) })
-		}
-		if err == nil {
-			if pause = firstPause; q.end() {
+		if failed = append(failed, again...); len(failed) == 0 {
+			if pause, retry = firstPause, nil; q.end() {
 				return
 			}
 			continue
 		}
-		log.Error("changes were not applied, they will be tried again", "changes", len(again), "pause", pause, "error", err)
-		q.back(again)
-		if len(again) < len(batch) {
-			pause = firstPause // there is progress
+		if err != nil {
+			log.Error("changes were not applied, they will be tried again", "changes", len(again), "pause", pause, "error", err)
 		}
-		select {
-		case <-ctx.Done():
-			return
-		case <-time.After(pause):
+		if retry == nil {
+			retry = time.After(pause)
+			pause = min(2*pause, lastPause)
 		}
-		pause = min(2*pause, lastPause)
-		q.signal()
 	}
+}
+
+// apply gives a sink some changes, tells the engine what became of them, and lists those that are to be tried again.
+func (r *running) apply(ctx context.Context, q *queue, batch []mesh.Change) ([]mesh.Change, error) {
+	err := q.sink.Apply(ctx, batch)
+	if ctx.Err() != nil {
+		return nil, ctx.Err()
+	}
+	var failed *Failed
+	switch {
+	case err == nil:
+		failed = &Failed{}
+	case !errors.As(err, &failed):
+		return batch, err // nobody knows which of them were made
+	}
+	again := make([]mesh.Change, len(failed.Failures))
+	for i := range failed.Failures {
+		again[i] = failed.Failures[i].Change
+	}
+	if len(batch) > 0 || len(again) > 0 {
+		_ = r.e.Ask(ctx, func(e *Engine) { e.applied(q.of, batch, failed.Failures) })
+	}
+	return again, err
 }

@@ -135,6 +135,20 @@ func TestFailures(t *testing.T) {
 		return len(m) == 1 && slices.ContainsFunc(m[0].Findings, func(f model.Finding) bool { return f.Code == "AM9999" && f.Object == split })
 	}
 	until(t, "the failure is a finding", refused)
+	attempts := func() int { sink.mu.Lock(); defer sink.mu.Unlock(); return len(sink.batches) }
+	until(t, "it is tried again and again", func() bool { return attempts() >= 5 }) // by now the pause is long
+	before := attempts()
+	src <- facts(&model.Workload{Kind: model.KindDeployment, Name: model.Name{Namespace: "a", Name: "w"}, Account: "w"})
+	until(t, "what comes meanwhile waits for nothing", func() bool {
+		sink.mu.Lock()
+		defer sink.mu.Unlock()
+		return slices.ContainsFunc(sink.batches[before:], func(b []mesh.Change) bool {
+			has := func(kind string) bool {
+				return slices.ContainsFunc(b, func(c mesh.Change) bool { return c.Key.Kind == kind })
+			}
+			return has("Access") && !has("Route")
+		})
+	})
 	sink.mu.Lock()
 	sink.refuse = nil
 	sink.mu.Unlock()
@@ -142,7 +156,7 @@ func TestFailures(t *testing.T) {
 	sink.mu.Lock()
 	for _, b := range sink.batches[1:] {
 		for _, c := range b {
-			if c.Key.Kind != "Route" {
+			if c.Key.Kind != "Route" && c.Key.Kind != "Access" {
 				t.Errorf("%s was given again, and had not failed", c.Key)
 			}
 			if !slices.Contains(c.For, split) && c.Key.Name.Name == "web" {
