@@ -157,7 +157,7 @@ func (t *target) take(changes []mesh.Change, r *result, o *output) []mesh.Change
 	}
 	for i := range last {
 		if !speaks(now, last[i].key) && !t.parts(&last[i]) {
-			changes = append(changes, mesh.Change{Key: last[i].key})
+			changes = append(changes, mesh.Change{Key: last[i].key, For: r.asks})
 		}
 	}
 	if len(now) == 0 {

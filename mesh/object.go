@@ -75,5 +75,5 @@ func (o *Object) MarshalJSON() ([]byte, error) {
 type Change struct {
 	Key    Key
 	Object *Object     // nil: delete
-	For    []model.Ref // the SMI objects that it is written for, where there are any
+	For    []model.Ref // the SMI objects that it is made for, where there are any
 }

@@ -9,6 +9,8 @@ package apply
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"log/slog"
 	"slices"
 	"strings"
@@ -208,6 +210,9 @@ func (s *Sink) Apply(ctx context.Context, changes []mesh.Change) error {
 				part = append(part, c)
 			}
 		}
+		if gone {
+			part = held(part, &failed)
+		}
 		failed.Failures = append(failed.Failures, s.each(ctx, part)...)
 	}
 	switch {
@@ -217,6 +222,27 @@ func (s *Sink) Apply(ctx context.Context, changes []mesh.Change) error {
 		return &failed
 	}
 	return nil
+}
+
+// held leaves out the deletes that are made for the same SMI objects as something that could not be written, and lists them as failures: a
+// policy must not go before the one that takes its place has come, for what has none is open.
+func held(deletes []mesh.Change, failed *engine.Failed) (out []mesh.Change) {
+	waits := map[model.Ref]mesh.Key{}
+	for _, f := range failed.Failures {
+		for _, r := range f.Change.For {
+			waits[r] = f.Change.Key
+		}
+	}
+	for _, c := range deletes {
+		i := slices.IndexFunc(c.For, func(r model.Ref) bool { return waits[r] != mesh.Key{} })
+		if i < 0 {
+			out = append(out, c)
+			continue
+		}
+		text := fmt.Sprintf("%s stays until %s can be written", c.Key, waits[c.For[i]])
+		failed.Failures = append(failed.Failures, engine.Failure{Change: c, Code: model.CodeRefused, Err: errors.New(text), Message: text})
+	}
+	return out
 }
 
 // orphans are deletes of what is there of ours and not among the changes. The caller holds the lock.

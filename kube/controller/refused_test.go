@@ -3,15 +3,23 @@
 package controller_test
 
 import (
+	"context"
 	"errors"
 	"strings"
 	"testing"
 
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
+	"github.com/anymesh/anymesh/engine"
+	"github.com/anymesh/anymesh/kube"
 	"github.com/anymesh/anymesh/kube/api"
+	"github.com/anymesh/anymesh/kube/apply"
 	"github.com/anymesh/anymesh/kube/controller"
+	"github.com/anymesh/anymesh/mesh"
+	"github.com/anymesh/anymesh/mesh/istio"
+	"github.com/anymesh/anymesh/model"
 	"github.com/anymesh/anymesh/test/kubetest"
 )
 
@@ -48,6 +56,54 @@ func TestRefused(t *testing.T) {
 	programmed(t, c, targets, ns, "catalog", "True", "Programmed")
 	c.Kubectl(t, "delete", "validatingadmissionpolicybinding", ns)
 	programmed(t, c, splits, ns, "catalog", "True", "Programmed")
+}
+
+// TestHeld gives a sink one object in place of another, where the cluster refuses the new one: the old one stays until the new one is there.
+func TestHeld(t *testing.T) {
+	c := shared.Cluster(t)
+	install(t, c)
+	ns := c.Namespace(t)
+	cluster, err := kube.Connect(c.Config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	served, err := cluster.Discover()
+	if err != nil {
+		t.Fatal(err)
+	}
+	sink := apply.New(cluster, apply.Options{Target: ns, Kinds: istio.Driver.Kinds})
+	ctx, stop := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() { done <- sink.Run(ctx) }()
+	defer func() { stop(); <-done }()
+	sink.Serve(served)
+	asker := []model.Ref{{Kind: model.KindSplit, Name: model.Name{Namespace: ns, Name: "web"}}}
+	change := func(name string, there bool) mesh.Change {
+		k := mesh.Key{APIVersion: "networking.istio.io/v1", Kind: "VirtualService", Name: model.Name{Namespace: ns, Name: name}}
+		out := mesh.Change{Key: k, For: asker}
+		if there {
+			out.Object = &mesh.Object{APIVersion: k.APIVersion, Kind: k.Kind, Name: k.Name, Spec: map[string]any{"hosts": []string{name}}}
+		}
+		return out
+	}
+	if err := sink.Apply(ctx, []mesh.Change{change("old", true)}); err != nil {
+		t.Fatal(err)
+	}
+	c.Apply(t, in(ns, forbid))
+	kubetest.Eventually(t, func() error { return enforced(t, c, ns) })
+	swap := []mesh.Change{change("new", true), change("old", false)}
+	var failed *engine.Failed
+	if err := sink.Apply(ctx, swap); !errors.As(err, &failed) || len(failed.Failures) != 2 {
+		t.Errorf("of two changes, one refused and one held, it says %v", err)
+	}
+	if _, err := get(t, c, virtualServices, ns, "old"); err != nil {
+		t.Errorf("the old one went before the new one came: %v", err)
+	}
+	c.Kubectl(t, "delete", "validatingadmissionpolicybinding", ns)
+	kubetest.Eventually(t, func() error { return sink.Apply(ctx, swap) })
+	if _, err := get(t, c, virtualServices, ns, "old"); !apierrors.IsNotFound(err) {
+		t.Errorf("the old one is still there: %v", err)
+	}
 }
 
 // enforced waits until the policy is in force, which takes the API server a moment.
