@@ -9,6 +9,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"reflect"
 	"slices"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -138,23 +139,23 @@ func (s *Sink) write(ctx context.Context, client dynamic.ResourceInterface, w wr
 
 // once writes an object one time.
 func (s *Sink) once(ctx context.Context, client dynamic.ResourceInterface, w write) (*unstructured.Unstructured, error) {
-	reclaim := w.there && w.was.touched != ""
-	if reclaim {
-		if err := s.replace(ctx, client, w); err != nil {
-			return nil, err
-		}
+	how := metav1.ApplyOptions{FieldManager: kube.Manager, Force: w.there}
+	if !w.there || w.was.touched == "" {
+		return client.Apply(ctx, w.body.GetName(), w.body, how)
 	}
-	got, err := client.Apply(ctx, w.body.GetName(), w.body, metav1.ApplyOptions{FieldManager: kube.Manager, Force: w.there})
-	if err == nil && reclaim {
-		got, err = s.claim(ctx, client, got)
+	// Applying alone would leave what others added.
+	replaced, err := patch(ctx, client, w.body.GetName(), "/metadata/uid", w.was.uid, "/spec", w.body.Object["spec"])
+	if err != nil {
+		return nil, err
 	}
-	return got, err
-}
-
-// replace makes the content what we say: applying alone would leave what others added.
-func (s *Sink) replace(ctx context.Context, client dynamic.ResourceInterface, w write) error {
-	_, err := patch(ctx, client, w.body.GetName(), "/metadata/uid", w.was.uid, "/spec", w.body.Object["spec"])
-	return err
+	got, err := client.Apply(ctx, w.body.GetName(), w.body, how)
+	if err != nil {
+		return nil, err
+	}
+	if !reflect.DeepEqual(got.Object["spec"], replaced.Object["spec"]) { // to claim it now would make what they added look like ours
+		return nil, fmt.Errorf("%s writes it at the same time", w.was.touched)
+	}
+	return s.claim(ctx, client, got)
 }
 
 // claim makes the content ours alone, so that whoever changes it from now on is seen.
