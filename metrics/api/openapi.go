@@ -5,7 +5,6 @@ package api
 import (
 	"strings"
 
-	"github.com/emicklei/go-restful/v3"
 	crds "k8s.io/apiextensions-apiserver/pkg/generated/openapi"
 	apiopenapi "k8s.io/apiserver/pkg/endpoints/openapi"
 	genericapiserver "k8s.io/apiserver/pkg/server"
@@ -23,27 +22,27 @@ func describe(c *genericapiserver.Config, t types) {
 	namer := apiopenapi.NewDefinitionNamer(t.scheme)
 	c.OpenAPIConfig = genericapiserver.DefaultOpenAPIConfig(definitions, namer)
 	c.OpenAPIV3Config = genericapiserver.DefaultOpenAPIV3Config(definitions, namer)
-	c.OpenAPIConfig.GetOperationIDAndTags, c.OpenAPIV3Config.GetOperationIDAndTags = operation, operation
+	c.OpenAPIConfig.GetOperationIDAndTagsFromRoute, c.OpenAPIV3Config.GetOperationIDAndTagsFromRoute = operation, operation
 	info := spec.InfoProps{Title: "TrafficMetrics", Version: "v1alpha2",
 		Description: "Traffic of resources and of the edges between them, as the service meshes of the cluster have counted it."}
 	c.OpenAPIConfig.Info.InfoProps, c.OpenAPIV3Config.Info.InfoProps = info, info
 }
 
-// operation names what a route does. Kubernetes names it by the kind of the answer, which is the same here for every resource.
-func operation(r *restful.Route) (string, []string, error) {
-	id, tags, err := apiopenapi.GetOperationIDAndTags(r)
-	parts := strings.Split(strings.Trim(r.Path, "/"), "/")
-	if err != nil || len(parts) < 4 || parts[0] != "apis" {
-		return id, tags, err
+// operation names what a route does: readNamespacedTrafficMetrics, as Kubernetes names it by the kind of the answer, and of what, since that
+// kind is the same for every resource.
+func operation(r common.Route) (id string, tags []string, err error) {
+	parts := strings.Split(strings.Trim(r.Path(), "/"), "/")
+	if len(parts) < 2 || parts[0] != "apis" {
+		return r.OperationName(), parts[:1], nil
 	}
-	id += "Of"
-	for n, p := range parts[3:] { // after apis, group and version
-		if p == "namespaces" && n == 0 && len(parts) > 5 && parts[4] == "{namespace}" || strings.HasPrefix(p, "{") {
+	id = r.OperationName()
+	for n, p := range parts[2:] {
+		if p == "namespaces" && n == 1 && len(parts) > 5 && parts[4] == "{namespace}" || strings.HasPrefix(p, "{") {
 			continue
 		}
 		id += strings.ToUpper(p[:1]) + p[1:]
 	}
-	return id, tags, nil
+	return id, []string{traffic.Group}, nil
 }
 
 // definitions are those of our types, and of all that Kubernetes' own refer to.
