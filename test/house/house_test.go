@@ -125,7 +125,7 @@ var layers = []rule{
 	{"webhook", []string{"model", "object", "smi", "smi/version"}, "an API server asks about objects, one by one; what the mesh thinks of them comes as a function"},
 	{"webhook/certs", nil, "certificates do not depend on what is served with them"},
 	{"deploy", []string{"object", "deploy/"}, "what is installed is made from what the rooms say of themselves"},
-	{"deploy/manifest", []string{"model", "object", "smi", "mesh", "mesh/all", "deploy", "deploy/schema"}, "permissions follow from the kinds that drivers write"},
+	{"deploy/manifest", []string{"model", "object", "smi", "mesh", "mesh/all", "metrics/traffic", "deploy", "deploy/schema"}, "permissions follow from the kinds that drivers write"},
 	{"deploy/schema", []string{"model", "smi/version", "kube/api"}, "schemas come from the table that conversion works by"},
 	{"metrics", nil, "what can be asked of traffic does not depend on who asks or who answers"},
 	{"metrics/traffic", []string{"metrics"}, "answers as objects, whoever serves them"},
