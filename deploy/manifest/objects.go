@@ -150,6 +150,7 @@ func pod() dict {
 		f("securityContext", dict{f("runAsNonRoot", true), f("runAsUser", 65532), f("runAsGroup", 65532), f("fsGroup", 65532),
 			f("seccompProfile", dict{f("type", "RuntimeDefault")})}),
 		f("terminationGracePeriodSeconds", 30),
+		f("volumes", list{dict{f("name", "metrics"), f("secret", dict{f("secretName", ref("metricsAPI.secret"))})}}).if_(on("metricsAPI.secret")),
 		f("containers", list{container()}),
 	}
 }
@@ -173,6 +174,9 @@ func container() dict {
 		f("startupProbe", probe("/healthz", 2, 60)),
 		f("livenessProbe", probe("/healthz", 10, 3)),
 		f("readinessProbe", probe("/readyz", 5, 2)),
+		f("volumeMounts", list{dict{f("name", "metrics"), f("readOnly", true),
+			f("mountPath", expr{`printf "/etc/anymesh/metrics/%s" .Values.metricsAPI.secret | quote`, func(v *Values) any { return "/etc/anymesh/metrics/" + scalar(v.at("metricsAPI.secret")) }}),
+		}}).if_(on("metricsAPI.secret")),
 		f("resources", block{"resources"}),
 		f("securityContext", dict{f("allowPrivilegeEscalation", false), f("readOnlyRootFilesystem", true),
 			f("capabilities", dict{f("drop", list{"ALL"})})}),
