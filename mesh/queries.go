@@ -3,6 +3,7 @@
 package mesh
 
 import (
+	"maps"
 	"slices"
 	"time"
 )
@@ -12,15 +13,15 @@ import (
 //
 // Only requests are counted: raw TCP has no success and no failure.
 type Queries struct {
-	Shapes  []Shape  // the series of different releases or settings, newest first: those that are found are asked
-	Choices []Choice // in what installations of one shape differ
-	Notes   []string // what the series of this mesh cannot tell, each in a sentence
+	Shapes []Shape  // the series of different releases or settings, newest first: the first that is found is asked
+	Notes  []string // what the series of this mesh cannot tell, each in a sentence
 }
 
 // Shape is one way in which a mesh counts.
 type Shape struct {
-	Name  string // in prose, for status: with the metrics extension
-	Views []View // the first that tells what is asked is used, side by side
+	Name    string   // in prose, for status: with the metrics extension
+	Views   []View   // of those of one side the first that tells what is asked is used
+	Choices []Choice // in what installations of it differ
 }
 
 // View is a set of series in which each request stands once, and who is told of its two ends. What can be asked follows from the ends: a kind
@@ -102,8 +103,9 @@ type RouteName struct {
 // Choice is a point in which installations differ, such as how a scrape configuration calls the label of the pod. Its spellings are looked
 // for in their order, and the first that some series has is used; where none has any, the first.
 type Choice struct {
-	About string // in prose: pod labels
-	Among []Spelling
+	About  string // in prose: pod labels
+	Series string // the counter that differs, by its name in the views; empty: that of the first view
+	Among  []Spelling
 }
 
 // Spelling is one alternative of a Choice. A label or a series that it does not rename stays as the views have it.
@@ -111,8 +113,7 @@ type Spelling struct {
 	Name   string // in prose, for status
 	Labels map[string]string
 	Series map[string]string // names of counters, and of histograms without _bucket
-	Probe  []Matcher         // what series of this spelling have; the labels are renamed already
-	Count  string            // the series to look for; empty: the counter of the first view
+	Probe  []Matcher         // what series of this spelling have, by the labels as they are there
 }
 
 // Named is how the end of a view names a kind; a kind of workload may be named as a Workload.
@@ -129,4 +130,37 @@ func (v *View) Named(side Side, kind string, workload bool) (Name, bool) {
 		return Name{}, false
 	}
 	return end[i], true
+}
+
+// PodLabels is the choice of how a scrape configuration calls the pod and its namespace, in the order of how common they are. The views have the
+// first, or whichever is given: label of the namespace, label of the pod.
+func PodLabels(namespace, pod string) Choice {
+	c := Choice{About: "pod labels"}
+	for _, s := range [][2]string{{namespace, pod}, {"namespace", "pod"}, {"kubernetes_namespace", "kubernetes_pod_name"}, {"namespace", "pod_name"},
+		{"kubernetes_namespace", "pod_name"}, {"exported_namespace", "exported_pod"}} {
+		if len(c.Among) > 0 && s[0] == namespace && s[1] == pod {
+			continue
+		}
+		c.Among = append(c.Among, Spelling{
+			Name:   s[0] + ", " + s[1],
+			Labels: map[string]string{namespace: s[0], pod: s[1]},
+			Probe:  []Matcher{{s[0], "!=", ""}, {s[1], "!=", ""}},
+		})
+	}
+	return c
+}
+
+// HTTPFailure is a request that was answered with a 5xx or not at all, by a label with the status.
+func HTTPFailure(label string) Matcher { return Matcher{label, "=~", "5..|0"} }
+
+// GRPCFailure is a status of gRPC that tells of a failure of the server: UNKNOWN, DEADLINE_EXCEEDED, INTERNAL, UNAVAILABLE, DATA_LOSS.
+func GRPCFailure(label string) Matcher { return Matcher{label, "=~", "2|4|13|14|15"} }
+
+// Labelled names the kinds of resources by a label each, which all share the label of the namespace.
+func Labelled(namespace string, labels map[string]string) []Name {
+	var out []Name
+	for _, k := range slices.Sorted(maps.Keys(labels)) {
+		out = append(out, Name{Kind: k, Namespace: namespace, Name: labels[k]})
+	}
+	return out
 }
