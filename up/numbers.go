@@ -11,6 +11,7 @@ import (
 
 	"github.com/anymesh/anymesh/mesh/builtin"
 	"github.com/anymesh/anymesh/metrics/ask"
+	"github.com/anymesh/anymesh/metrics/facade"
 	"github.com/anymesh/anymesh/metrics/local"
 	"github.com/anymesh/anymesh/metrics/plain"
 	"github.com/anymesh/anymesh/store"
@@ -47,8 +48,9 @@ func (n *numbers) run(ctx context.Context, m *Mesh) {
 // tell says what there is now. It runs in the engine's loop.
 func (n *numbers) tell(s *store.Store) { n.world.Tell(s.Facts, s.Settings().ClusterDomain) }
 
-// handle serves what is asked of the numbers: TrafficMetrics, and the API of Prometheus.
+// handle serves what is asked of the numbers: TrafficMetrics, and Prometheus' API, which also tools understand that ask for another
+// mesh.
 func (n *numbers) handle(mux *http.ServeMux) {
 	mux.Handle(plain.Prefix, plain.Handler(plain.Options{Source: n.source, World: n.world}))
-	mux.Handle("/api/v1/", n.store.Handler())
+	mux.Handle("/api/v1/", facade.Handler(facade.Options{Source: n.source, World: n.world, Next: n.store.Handler()}))
 }

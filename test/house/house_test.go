@@ -136,7 +136,7 @@ var layers = []rule{
 	{"metrics/remote", []string{"metrics"}, "a Prometheus is reached without knowing what is asked"},
 	{"metrics/local", []string{"metrics"}, "a Prometheus is run without knowing what is asked"},
 	{"metrics/api", []string{"metrics", "metrics/traffic"}, "the API shows what is answered, and knows no mesh"},
-	{"metrics/facade", []string{"mesh", "metrics", "metrics/ask"}, "other tools' questions, asked of whoever can answer"},
+	{"metrics/facade", []string{"metrics"}, "other tools' questions, asked of whoever can answer"},
 	{"examples", nil, "examples are data"},
 	{"cmd/", []string{"*"}, "the binary puts everything together"},
 	{"test/", []string{"*"}, "tests look at everything"},
