@@ -96,6 +96,30 @@ func TestScrape(t *testing.T) {
 	})
 }
 
+// TestFromZero counts the first requests of a counter that comes later than its target, where the target says that it may.
+func TestFromZero(t *testing.T) {
+	s := open(t, local.Options{})
+	texts := []string{"", "# TYPE hits_total counter\nhits_total 3\n# TYPE took histogram\ntook_bucket{le=\"+Inf\"} 3\ntook_count 3\ntook_sum 1\n# TYPE hot gauge\nhot 7\n"}
+	at := start()
+	for _, from := range []bool{true, false} {
+		var text string
+		target := says(&text)
+		target.FromZero, target.Labels = from, map[string]string{"job": fmt.Sprint(from)}
+		w := s.Scraper(target)
+		for i := range 6 {
+			text = texts[min(i, 1)]
+			check(t, w.Scrape(t.Context(), at.Add(time.Duration(i)*10*time.Second)))
+		}
+	}
+	wants(t, s, at.Add(50*time.Second), map[string]float64{
+		`round(increase(hits_total{job="true"}[50001ms]))`:  3,
+		`round(increase(took_count{job="true"}[50001ms]))`:  3,
+		`round(increase(took_bucket{job="true"}[50001ms]))`: 3,
+		`increase(hits_total{job="false"}[50001ms])`:        0,
+		`min_over_time(hot{job="true"}[1m])`:                7,
+	})
+}
+
 // TestStale ends series: one that is said no more, all when the target is down, and all when it is watched no more.
 func TestStale(t *testing.T) {
 	s := open(t, local.Options{})

@@ -66,7 +66,8 @@ type Scraper struct {
 	series  map[string]*series // by how the target writes them
 	round   uint64
 	since   time.Time
-	fresh   int // series made since then
+	read    time.Time // when it was read last; zero: it was down
+	fresh   int       // series made since then
 	symbols *labels.SymbolTable
 }
 
@@ -101,8 +102,10 @@ func (w *Scraper) Scrape(ctx context.Context, at time.Time) error {
 	if err == nil {
 		n, err = w.take(ctx, text, contentType, at)
 	}
+	w.read = at
 	if err != nil {
 		n = 0
+		w.read = time.Time{}
 		w.round++
 		if more := w.commit(ctx, func(a storage.Appender) error { return w.stale(a, at) }); more != nil {
 			err = errors.Join(err, more)
@@ -136,7 +139,7 @@ func (w *Scraper) take(ctx context.Context, text []byte, contentType string, at 
 		return 0, err
 	}
 	return n, w.commit(ctx, func(a storage.Appender) error {
-		err := w.each(text, contentType, func(p textparse.Parser) error { return w.sample(a, p, at) })
+		err := w.each(text, contentType, func(p textparse.Parser, counts bool) error { return w.sample(a, p, counts, at) })
 		if err != nil {
 			return err
 		}
@@ -147,7 +150,7 @@ func (w *Scraper) take(ctx context.Context, text []byte, contentType string, at 
 // weigh counts the series of a text before any of them takes room in the store.
 func (w *Scraper) weigh(text []byte, contentType string) (n int, err error) {
 	fresh := w.fresh
-	return n, w.each(text, contentType, func(p textparse.Parser) error {
+	return n, w.each(text, contentType, func(p textparse.Parser, _ bool) error {
 		if n++; n > w.s.o.Series {
 			return fmt.Errorf("it has more than %d series", w.s.o.Series)
 		}
@@ -160,20 +163,23 @@ func (w *Scraper) weigh(text []byte, contentType string) (n int, err error) {
 	})
 }
 
-// each reads a text, sample by sample.
-func (w *Scraper) each(text []byte, contentType string, f func(textparse.Parser) error) error {
+// each reads a text, sample by sample; counts says that the sample's series began at zero.
+func (w *Scraper) each(text []byte, contentType string, f func(p textparse.Parser, counts bool) error) error {
 	p, err := textparse.New(text, contentType, w.symbols, textparse.ParserOptions{FallbackContentType: "text/plain", IgnoreNativeHistograms: true})
 	if p == nil {
 		return err
 	}
-	for {
+	for counts := false; ; {
 		switch entry, err := p.Next(); {
 		case errors.Is(err, io.EOF):
 			return nil
 		case err != nil:
 			return fmt.Errorf("what it says cannot be read: %w", err)
+		case entry == textparse.EntryType:
+			_, kind := p.Type()
+			counts = kind == model.MetricTypeCounter || kind == model.MetricTypeHistogram
 		case entry == textparse.EntrySeries:
-			if err := f(p); err != nil {
+			if err := f(p, counts); err != nil {
 				return err
 			}
 		}
@@ -181,13 +187,21 @@ func (w *Scraper) each(text []byte, contentType string, f func(textparse.Parser)
 }
 
 // sample appends one. When it was taken is our word: a target's own time could be one that nothing comes after.
-func (w *Scraper) sample(a storage.Appender, p textparse.Parser, at time.Time) error {
+//
+// A counter that was not there when the target was read before was zero then. To say so is what lets the first requests be counted: an
+// increase is seen between two samples alone.
+func (w *Scraper) sample(a storage.Appender, p textparse.Parser, counts bool, at time.Time) error {
 	name, _, v := p.Series()
 	e := w.series[string(name)]
 	if e == nil {
 		w.fresh++
 		e = &series{labels: w.label(p)}
 		w.series[string(name)] = e
+	}
+	if counts && w.t.FromZero && e.ref == 0 && !w.read.IsZero() {
+		if ref, err := a.Append(e.ref, e.labels, w.read.UnixMilli(), 0); err == nil {
+			e.ref = ref
+		}
 	}
 	ref, err := a.Append(e.ref, e.labels, at.UnixMilli(), v)
 	if err = ignore(err); err != nil {

@@ -21,6 +21,8 @@ type Target struct {
 	Name   string            // in errors: what a person knows it by
 	Labels map[string]string // put on each of its series; what it says itself under the same name goes to exported_NAME, as Prometheus does
 	Read   Read
+	// FromZero says that a counter which it says for the first time had been zero until then: true of one that never forgets a series.
+	FromZero bool
 }
 
 // Read gives what a target says now, in a text format of Prometheus, and the Content-Type by which it says which.
