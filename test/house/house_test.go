@@ -94,6 +94,7 @@ var layers = []rule{
 	{"mesh/gateway", []string{"model", "object", "pattern", "mesh"}, "what drivers share is no driver, and knows none"},
 	{"mesh/istio/policy", []string{"model", "pattern", "mesh"}, "what drivers share is no driver, and knows none"},
 	{"mesh/gamma", []string{"model", "mesh", "mesh/gateway"}, "the Gateway API alone"},
+	{"mesh/cilium", []string{"model", "object", "pattern", "mesh", "mesh/gateway"}, "permissions of its own, and the Gateway API for splits"},
 	{"mesh/ambient", []string{"model", "object", "pattern", "mesh", "mesh/gateway", "mesh/istio/policy"}, "the other Istio: it shares what its policies say, and not the driver"},
 	{"mesh/", []string{"model", "object", "pattern", "mesh"}, "a driver knows the model and the contract, never another driver and never a cluster"},
 	{"engine", []string{"model", "store", "mesh"}, "the engine knows no driver, no source and no sink: they come to it"},
