@@ -122,7 +122,7 @@ var layers = []rule{
 	{"kube/outcome", []string{"model", "smi", "kube/api", "kube/connect"}, "what became of objects is read, not worked out"},
 	{"kube/install", []string{"model", "smi", "mesh", "mesh/all", "deploy", "deploy/", "kube", "kube/adopt", "kube/apply", "kube/connect"}, "an installation applies what is described elsewhere"},
 	{"kube/preview", []string{"model", "store", "mesh", "mesh/all", "engine", "kube", "kube/"}, "what would be is worked out as the controller does it"},
-	{"kube/check", []string{"model", "smi", "mesh", "mesh/all", "deploy", "deploy/", "kube", "kube/"}, "a check looks at everything and changes nothing"},
+	{"kube/check", []string{"metrics/traffic", "model", "smi", "mesh", "mesh/all", "deploy", "deploy/", "kube", "kube/"}, "a check looks at everything and changes nothing"},
 	{"kube/api", nil, "what anymesh says in a cluster is plain data"},
 	{"webhook", []string{"model", "object", "smi", "smi/version"}, "an API server asks about objects, one by one; what the mesh thinks of them comes as a function"},
 	{"webhook/certs", nil, "certificates do not depend on what is served with them"},
