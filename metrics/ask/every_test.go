@@ -66,7 +66,7 @@ func TestEveryQuery(t *testing.T) {
 						put(q)
 					}
 				}
-				if n.Load() < 20 {
+				if n.Load() < 10 {
 					t.Errorf("only %d queries", n.Load())
 				}
 			})
