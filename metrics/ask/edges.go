@@ -94,13 +94,13 @@ type ends struct {
 	without   *mesh.Matcher
 }
 
-func (e *ends) keys(labels map[string]string) (out []key) {
+func (e *ends) keys(out []key, labels map[string]string) []key {
 	if e.without != nil && e.direction == metrics.To && labels[e.without.Label] == e.without.Value {
-		return nil
+		return out
 	}
 	refs, state := e.of.read(labels)
 	if state != seen {
-		return nil
+		return out
 	}
 	peers, state := e.peer.read(labels)
 	switch state {
@@ -108,7 +108,7 @@ func (e *ends) keys(labels map[string]string) (out []key) {
 		peers = []metrics.Ref{{}}
 	case elsewhere, unclear:
 		e.drop(state)
-		return nil
+		return out
 	}
 	for _, r := range refs {
 		for _, peer := range peers {

@@ -40,7 +40,10 @@ type task struct {
 	many bool                 // several samples may be one measure: their histograms have to be added up
 	far  bool                 // the answer does without it
 	of   map[metrics.Ref]bool // the resources that it was asked of; nil: all
-	keys func(labels map[string]string) []key
+	keys func(out []key, labels map[string]string) []key
+
+	labels []label
+	named  map[string]int // of labels, by name
 }
 
 // key is what a measure is of.
@@ -183,14 +186,14 @@ func (p *plan) own(m *asked) {
 				p.note(m.Name + " knows no Services: what their pods answered is counted, whichever Service it came through")
 			}
 			for _, part := range l.parts(m.of) {
-				p.add(m, v, part, func(labels map[string]string) []key { return p.ownKeys(l, labels) }, l)
+				p.add(m, v, part, func(out []key, labels map[string]string) []key { return p.ownKeys(out, l, labels) }, l)
 			}
 			return
 		}
 	}
 }
 
-func (p *plan) ownKeys(l *lens, labels map[string]string) (out []key) {
+func (p *plan) ownKeys(out []key, l *lens, labels map[string]string) []key {
 	refs, _ := l.read(labels)
 	for _, r := range refs {
 		out = append(out, key{of: r})
@@ -199,7 +202,7 @@ func (p *plan) ownKeys(l *lens, labels map[string]string) (out []key) {
 }
 
 // add plans a selection which is told apart by what lenses see.
-func (p *plan) add(m *asked, v *mesh.View, of part, keys func(map[string]string) []key, by ...*lens) *task {
+func (p *plan) add(m *asked, v *mesh.View, of part, keys func([]key, map[string]string) []key, by ...*lens) *task {
 	t := &task{mesh: m, Selection: query.Selection{View: v, Where: of.where}, of: of.of, keys: keys}
 	for _, l := range by {
 		for _, label := range query.Labels(l.name) {
@@ -225,12 +228,12 @@ func (p *plan) routes(m *asked) {
 			continue
 		}
 		for _, part := range l.parts(m.of) {
-			t := p.add(m, v, part, func(labels map[string]string) []key {
+			t := p.add(m, v, part, func(out []key, labels map[string]string) []key {
 				group, match, ok := v.Route.Parse(labels[v.Route.Label])
 				if !ok {
-					return nil
+					return out
 				}
-				out := p.ownKeys(l, labels)
+				out = p.ownKeys(out, l, labels)
 				for i := range out {
 					out[i].route, out[i].hasRoute = metrics.Route{Group: group, Match: match}, true
 				}

@@ -95,11 +95,11 @@ func (p *plan) byRoot(m *asked, v *mesh.View, all []arm) bool {
 		byBoth[k] = append(byBoth[k], a)
 		terms = append(terms, query.Term{Namespace: a.split.Namespace, Name: a.Apex})
 	}
-	keys := func(labels map[string]string) (out []key) {
+	keys := func(out []key, labels map[string]string) []key {
 		roots, _ := root.read(labels)
 		backends, _ := backend.read(labels)
 		if len(roots) == 1 && len(backends) == 1 {
-			out = p.armKeys(byBoth[[2]metrics.Ref{roots[0], backends[0]}], v.Side, peer, labels)
+			return append(out, p.armKeys(byBoth[[2]metrics.Ref{roots[0], backends[0]}], v.Side, peer, labels)...)
 		}
 		return out
 	}
@@ -157,7 +157,7 @@ func (p *plan) byLabel(m *asked, v *mesh.View, all []arm) {
 		}
 		text += e
 	}
-	t := p.add(m, v, part{where: []mesh.Matcher{{Label: v.Splits.Label, Op: "=~", Value: text}}}, func(labels map[string]string) (out []key) {
+	t := p.add(m, v, part{where: []mesh.Matcher{{Label: v.Splits.Label, Op: "=~", Value: text}}}, func(out []key, labels map[string]string) []key {
 		for _, n := range names {
 			if n.re.MatchString(labels[v.Splits.Label]) {
 				out = append(out, n.key(mesh.ClientSide, metrics.Ref{}))
@@ -191,7 +191,7 @@ func (p *plan) byBackend(m *asked, v *mesh.View, all []arm, by means) bool {
 	for _, part := range backend.parts(refs) {
 		mine := part.of
 		part.of = nil // it names Services, and not splits
-		p.add(m, v, part, func(labels map[string]string) (out []key) {
+		p.add(m, v, part, func(out []key, labels map[string]string) []key {
 			services, _ := backend.read(labels)
 			for _, s := range services {
 				if mine != nil && !mine[s] {
