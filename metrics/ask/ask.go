@@ -18,6 +18,7 @@ import (
 	"github.com/anymesh/anymesh/mesh"
 	"github.com/anymesh/anymesh/metrics"
 	"github.com/anymesh/anymesh/metrics/kept"
+	"github.com/anymesh/anymesh/metrics/lens"
 )
 
 // Mesh is one mesh whose numbers can be asked for.
@@ -125,7 +126,7 @@ func name(q *metrics.Question, live bool) string {
 
 // measure makes one answer: the queries of all meshes, one round of them, and what they come to.
 func (s *Source) measure(ctx context.Context, q *metrics.Question) (metrics.Answer, error) {
-	p := &plan{source: s, question: q, window: max(q.Window, time.Millisecond), owners: map[behindKey]sole{}}
+	p := &plan{source: s, question: q, window: max(q.Window, time.Millisecond), finder: lens.New(s.world)}
 	if q.Window <= 0 {
 		p.window = metrics.DefaultWindow
 	}

@@ -5,6 +5,7 @@ package ask
 import (
 	"github.com/anymesh/anymesh/mesh"
 	"github.com/anymesh/anymesh/metrics"
+	"github.com/anymesh/anymesh/metrics/lens"
 )
 
 // peer is the kind of the other side.
@@ -42,13 +43,13 @@ func (p *plan) side(m *asked, d metrics.Direction, side mesh.Side, refs []metric
 		if v.Side != side || v.Route != nil {
 			continue
 		}
-		of := p.lens(v, ofEnd, kind, ways(kind)...)
-		to := p.lens(v, peerEnd, p.peer(), ways(p.peer())...)
+		of := p.finder.Lens(v, ofEnd, kind, lens.Ways(kind)...)
+		to := p.finder.Lens(v, peerEnd, p.peer(), lens.Ways(p.peer())...)
 		if of == nil || to == nil {
 			continue
 		}
 		e := &ends{plan: p, mesh: m.Name, direction: d, side: metrics.Side(side), of: of, peer: to}
-		for _, part := range of.parts(refs) {
+		for _, part := range of.Parts(refs) {
 			p.add(m, v, part, e.keys, of, to).far = far
 		}
 		p.lost(m, v, e, refs, far)
@@ -62,10 +63,10 @@ func (p *plan) lost(m *asked, v *mesh.View, e *ends, refs []metrics.Ref, far boo
 	if e.direction == metrics.From {
 		end = e.of
 	}
-	if v.Side != mesh.ClientSide || end.by != itself || !end.kind.Workload() || len(end.name.Unknown) == 0 {
+	if v.Side != mesh.ClientSide || end.By != lens.Itself || !end.Kind.Workload() || len(end.Name.Unknown) == 0 {
 		return
 	}
-	service := p.lens(v, mesh.ServerSide, end.kind, byServices)
+	service := p.finder.Lens(v, mesh.ServerSide, end.Kind, lens.ByServices)
 	if service == nil {
 		return
 	}
@@ -75,9 +76,9 @@ func (p *plan) lost(m *asked, v *mesh.View, e *ends, refs []metrics.Ref, far boo
 	} else {
 		lost.peer = service
 	}
-	never := mesh.Matcher{Label: end.name.Name, Op: "=", Value: end.name.Unknown[0]}
-	for _, part := range lost.of.parts(refs) {
-		part.where = append(part.where, never)
+	never := mesh.Matcher{Label: end.Name.Name, Op: "=", Value: end.Name.Unknown[0]}
+	for _, part := range lost.of.Parts(refs) {
+		part.Where = append(part.Where, never)
 		p.add(m, v, part, lost.keys, lost.of, lost.peer).far = far
 	}
 	// what is counted here is not to be counted as calls of nobody
@@ -90,25 +91,25 @@ type ends struct {
 	mesh      string
 	direction metrics.Direction
 	side      metrics.Side
-	of, peer  *lens
+	of, peer  *lens.Lens
 	without   *mesh.Matcher
 }
 
-func (e *ends) keys(labels map[string]string) (out []key) {
+func (e *ends) keys(out []key, labels map[string]string) []key {
 	if e.without != nil && e.direction == metrics.To && labels[e.without.Label] == e.without.Value {
-		return nil
+		return out
 	}
-	refs, state := e.of.read(labels)
-	if state != seen {
-		return nil
+	refs, state := e.of.Read(labels)
+	if state != lens.Seen {
+		return out
 	}
-	peers, state := e.peer.read(labels)
+	peers, state := e.peer.Read(labels)
 	switch state {
-	case nobody:
+	case lens.Nobody:
 		peers = []metrics.Ref{{}}
-	case elsewhere, unclear:
+	case lens.Elsewhere, lens.Unclear:
 		e.drop(state)
-		return nil
+		return out
 	}
 	for _, r := range refs {
 		for _, peer := range peers {
@@ -135,9 +136,9 @@ func (e *ends) ours(of, peer metrics.Ref) bool {
 }
 
 // drop says what kind of edges is not in the answer.
-func (e *ends) drop(why sight) {
+func (e *ends) drop(why lens.Sight) {
 	kind := e.plan.peer()
-	if why == unclear {
+	if why == lens.Unclear {
 		e.plan.later(e.mesh + " names a Service at the other side of some edges, behind which there is more than one of " + kind.Plural + ", or more than one Service has its name: these are left out")
 		return
 	}

@@ -61,12 +61,12 @@ func TestEveryQuery(t *testing.T) {
 					q := metrics.Question{Kind: k, Of: []metrics.Ref{of}, At: At(now)}
 					put(q)
 					q.Edges = true
-					for _, peer := range metrics.Kinds() {
-						q.Peer = peer
+					for _, peer := range []string{"Deployment", "Namespace", "Pod", "Service", "TrafficSplit"} {
+						q.Peer, _ = metrics.KindOf(peer)
 						put(q)
 					}
 				}
-				if n.Load() < 20 {
+				if n.Load() < 10 {
 					t.Errorf("only %d queries", n.Load())
 				}
 			})

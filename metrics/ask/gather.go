@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/anymesh/anymesh/mesh"
 	"github.com/anymesh/anymesh/metrics"
 	"github.com/anymesh/anymesh/metrics/query"
 )
@@ -18,15 +19,25 @@ import (
 type gather struct {
 	plan  *plan
 	asked map[metrics.Ref]int // the question's resources, in their order
-	cells map[key]*cell
-	lost  bool // there were more than Bound
+	cells []*cell
+	slab  []cell // room for the next ones
+	lost  bool   // there were more than can be
+	name  []byte // of the labels at hand
+	keys  []key  // that they mean
 }
 
-// cell is one measure as it comes together.
+// cell is one measure as it comes together; of one key there may be several until the end.
 type cell struct {
+	key
 	metrics.Counts
 	mesh  string
 	times map[*task]*query.Histogram // by the series that they are of: units differ
+}
+
+// label is what the labels of a sample have turned out to mean.
+type label struct {
+	name  string
+	cells []*cell
 }
 
 // number is which of a task's queries an answer is of.
@@ -49,7 +60,7 @@ type result struct {
 }
 
 func newGather(p *plan) *gather {
-	g := &gather{plan: p, asked: make(map[metrics.Ref]int, len(p.question.Of)), cells: make(map[key]*cell, len(p.question.Of))}
+	g := &gather{plan: p, asked: make(map[metrics.Ref]int, len(p.question.Of))}
 	for i, r := range p.question.Of {
 		g.asked[r] = i
 	}
@@ -129,14 +140,7 @@ func (g *gather) read(r *result) {
 	t, unit := r.task, r.task.View.Unit
 	for i := range r.samples {
 		s := &r.samples[i]
-		for _, k := range t.keys(s.Labels) {
-			if _, ok := g.asked[k.of]; !ok || t.of != nil && !t.of[k.of] {
-				continue
-			}
-			c := g.cell(k, t)
-			if c == nil {
-				continue
-			}
+		for _, c := range g.named(t, i, s.Labels) {
 			switch r.number {
 			case success:
 				c.Success = query.Count(c.Success + query.Count(s.Value))
@@ -155,16 +159,52 @@ func (g *gather) read(r *result) {
 	}
 }
 
-func (g *gather) cell(k key, t *task) *cell {
-	c := g.cells[k]
-	if c == nil {
-		if len(g.cells) >= 4*Bound {
-			g.lost = true
-			return nil
-		}
-		c = &cell{mesh: t.mesh.Name}
-		g.cells[k] = c
+// named are the measures that labels name. The queries of a task are answered with the same labels, mostly in the same order: what they mean is
+// found out once.
+func (g *gather) named(t *task, i int, labels map[string]string) []*cell {
+	g.name = g.name[:0]
+	for _, l := range t.By {
+		g.name = append(append(g.name, labels[l]...), 0xff) // which is in no label: they are UTF-8
 	}
+	if i < len(t.labels) && t.labels[i].name == string(g.name) {
+		return t.labels[i].cells
+	}
+	if i, ok := t.named[string(g.name)]; ok {
+		return t.labels[i].cells
+	}
+	if t.named == nil {
+		t.named = map[string]int{}
+	}
+	n := label{name: string(g.name)}
+	g.keys = t.keys(g.keys[:0], labels)
+	for _, k := range g.keys {
+		if _, ok := g.asked[k.of]; ok && (t.of == nil || t.of[k.of]) {
+			if len(g.cells) >= most {
+				g.lost = true
+				break
+			}
+			c := g.cell()
+			c.key, c.mesh = k, t.mesh.Name
+			n.cells = append(n.cells, c)
+		}
+	}
+	if len(t.labels) < most {
+		t.named[n.name] = len(t.labels)
+		t.labels = append(t.labels, n)
+	}
+	return n.cells
+}
+
+// most is how many measures come together at most before those with the most requests are kept.
+const most = 4 * Bound
+
+func (g *gather) cell() *cell {
+	if len(g.slab) == 0 {
+		g.slab = make([]cell, min(len(g.cells)+4, 256))
+	}
+	c := &g.slab[0]
+	g.slab = g.slab[1:]
+	g.cells = append(g.cells, c)
 	return c
 }
 
@@ -195,68 +235,101 @@ func (c *cell) settle() {
 // measures are what came together, and zeros for what is there and had no traffic.
 func (g *gather) measures() []metrics.Measure {
 	q := g.plan.question
-	out := make([]metrics.Measure, 0, len(g.cells))
-	for k, c := range g.cells {
-		c.settle()
-		if k.isEdge && k.backend.Name == "" && c.Total() == 0 || k.hasRoute && c.Total() == 0 {
-			continue // an edge is there where there was traffic
-		}
-		m := metrics.Measure{Of: k.of, Counts: c.Counts, Mesh: c.mesh}
-		if k.isEdge {
-			m.Edge = &metrics.Edge{Direction: k.edge.Direction, Side: k.edge.Side, Peer: k.edge.Peer}
-		}
-		if k.backend.Name != "" {
-			m.Backend = &metrics.Backend{Apex: k.backend.Apex, Name: k.backend.Name, Weight: k.backend.Weight}
-		}
-		if k.hasRoute {
-			m.Route = &metrics.Route{Group: k.route.Group, Match: k.route.Match}
-		}
-		out = append(out, m)
+	switch {
+	case q.Kind.Name == "TrafficSplit":
+		g.idleArms()
+	case !q.Edges && !q.Routes:
+		g.idle()
 	}
-	if q.Kind.Name == "TrafficSplit" {
-		out = g.idleArms(out)
-	} else if !q.Edges && !q.Routes {
-		out = g.idle(out)
-	}
-	if len(out) > Bound || g.lost {
-		slices.SortFunc(out, func(a, b metrics.Measure) int { return cmp.Compare(b.Total(), a.Total()) })
-		out = out[:min(len(out), Bound)]
+	all := g.merge()
+	if len(all) > Bound || g.lost {
+		slices.SortFunc(all, func(a, b *cell) int { return cmp.Compare(b.Total(), a.Total()) })
+		all = all[:min(len(all), Bound)]
 		g.plan.note(fmt.Sprintf("there are more than %d measures: those with the most requests are here", Bound))
+		slices.SortFunc(all, g.order)
 	}
-	slices.SortFunc(out, g.order)
+	out := make([]metrics.Measure, len(all))
+	for i, c := range all {
+		out[i] = metrics.Measure{Of: c.of, Counts: c.Counts, Mesh: c.mesh}
+		if c.isEdge {
+			out[i].Edge = &c.edge
+		}
+		if c.backend.Name != "" {
+			out[i].Backend = &c.backend
+		}
+		if c.hasRoute {
+			out[i].Route = &c.route
+		}
+	}
 	return out
+}
+
+// merge makes one cell of those of one key, in the order of the answer.
+func (g *gather) merge() []*cell {
+	slices.SortStableFunc(g.cells, g.order)
+	out := g.cells[:0]
+	for _, c := range g.cells {
+		if n := len(out); n > 0 && out[n-1].key == c.key {
+			out[n-1].add(c)
+		} else {
+			out = append(out, c)
+		}
+	}
+	return slices.DeleteFunc(out, func(c *cell) bool {
+		c.settle()
+		return (c.isEdge && c.backend.Name == "" || c.hasRoute) && c.Total() == 0 // an edge is there where there was traffic
+	})
+}
+
+// add adds what another cell counted of the same.
+func (c *cell) add(o *cell) {
+	if c.Total() == 0 {
+		c.mesh = o.mesh
+	}
+	c.Success, c.Failure = query.Count(c.Success+o.Success), query.Count(c.Failure+o.Failure)
+	c.P50, c.P90, c.P99 = max(c.P50, o.P50), max(c.P90, o.P90), max(c.P99, o.P99)
+	for t, h := range o.times {
+		if c.times == nil {
+			c.times = map[*task]*query.Histogram{}
+		}
+		if c.times[t] == nil {
+			c.times[t] = h
+		} else {
+			c.times[t].Merge(h)
+		}
+	}
 }
 
 // idle adds zeros for resources without traffic.
-func (g *gather) idle(out []metrics.Measure) []metrics.Measure {
-	have := make(map[metrics.Ref]bool, len(out))
-	for i := range out {
-		have[out[i].Of] = true
+func (g *gather) idle() {
+	have := make([]bool, len(g.plan.question.Of))
+	for _, c := range g.cells {
+		have[g.asked[c.of]] = true
 	}
-	for _, r := range g.plan.question.Of {
-		if !have[r] {
-			out = append(out, metrics.Measure{Of: r, Mesh: g.plan.home(r)})
+	for i, r := range g.plan.question.Of {
+		if !have[i] {
+			c := g.cell()
+			c.of, c.mesh = r, g.plan.home(r)
 		}
 	}
-	return out
 }
 
 // idleArms adds zeros for backends without traffic.
-func (g *gather) idleArms(out []metrics.Measure) []metrics.Measure {
+func (g *gather) idleArms() {
 	type of struct {
 		split   metrics.Ref
 		backend string
 	}
 	have := map[of]bool{}
-	for i := range out {
-		have[of{out[i].Of, out[i].Backend.Name}] = true
+	for _, c := range g.cells {
+		have[of{c.of, c.backend.Name}] = true
 	}
 	for _, a := range g.plan.arms(g.plan.question.Of) {
 		if !have[of{a.split, a.Name}] {
-			out = append(out, metrics.Measure{Of: a.split, Edge: &metrics.Edge{Direction: metrics.From, Side: metrics.Client}, Backend: &a.Backend, Mesh: g.plan.home(a.split)})
+			c := g.cell()
+			c.key, c.mesh = a.key(mesh.ClientSide, metrics.Ref{}), g.plan.home(a.split)
 		}
 	}
-	return out
 }
 
 // home is the mesh that knows a resource, though it had nothing to count; empty: none does, or it cannot be told.
@@ -274,22 +347,23 @@ func (p *plan) home(r metrics.Ref) string {
 }
 
 // order is that of the question, and of an edge: whom it calls, who calls it, by name.
-func (g *gather) order(a, b metrics.Measure) int {
-	if c := cmp.Compare(g.asked[a.Of], g.asked[b.Of]); c != 0 {
+func (g *gather) order(a, b *cell) int {
+	if a.of != b.of {
+		return cmp.Compare(g.asked[a.of], g.asked[b.of])
+	}
+	if c := strings.Compare(a.backend.Name, b.backend.Name); c != 0 {
 		return c
 	}
-	if a.Backend != nil && b.Backend != nil {
-		if c := strings.Compare(a.Backend.Name, b.Backend.Name); c != 0 {
-			return c
-		}
+	x, y := &a.edge, &b.edge
+	if c := -strings.Compare(string(x.Direction), string(y.Direction)); c != 0 {
+		return c
 	}
-	if a.Edge != nil && b.Edge != nil {
-		x, y := a.Edge, b.Edge
-		return cmp.Or(-strings.Compare(string(x.Direction), string(y.Direction)), strings.Compare(x.Peer.Namespace, y.Peer.Namespace),
-			strings.Compare(x.Peer.Name, y.Peer.Name), strings.Compare(x.Peer.Kind, y.Peer.Kind), strings.Compare(string(x.Side), string(y.Side)))
+	if c := strings.Compare(x.Peer.Namespace, y.Peer.Namespace); c != 0 {
+		return c
 	}
-	if a.Route != nil && b.Route != nil {
-		return cmp.Or(strings.Compare(a.Route.Group, b.Route.Group), strings.Compare(a.Route.Match, b.Route.Match))
+	if c := strings.Compare(x.Peer.Name, y.Peer.Name); c != 0 {
+		return c
 	}
-	return 0
+	return cmp.Or(strings.Compare(x.Peer.Kind, y.Peer.Kind), strings.Compare(string(x.Side), string(y.Side)),
+		strings.Compare(a.route.Group, b.route.Group), strings.Compare(a.route.Match, b.route.Match))
 }

@@ -13,7 +13,7 @@ import (
 )
 
 // queries are those of a driver, by its name.
-func queries(t *testing.T, name string) *mesh.Queries {
+func queries(t testing.TB, name string) *mesh.Queries {
 	t.Helper()
 	for _, d := range all.Drivers() {
 		if d.Name == name && d.Queries != nil {

@@ -10,6 +10,7 @@ import (
 
 	"github.com/anymesh/anymesh/mesh"
 	"github.com/anymesh/anymesh/metrics"
+	"github.com/anymesh/anymesh/metrics/lens"
 	"github.com/anymesh/anymesh/metrics/query"
 )
 
@@ -21,8 +22,7 @@ type plan struct {
 	meshes   []*asked
 	tasks    []*task
 	notes    []string
-	owners   map[behindKey]sole
-	services map[string][]mesh.Named
+	finder   *lens.Finder
 }
 
 // asked is a mesh in a plan.
@@ -40,7 +40,10 @@ type task struct {
 	many bool                 // several samples may be one measure: their histograms have to be added up
 	far  bool                 // the answer does without it
 	of   map[metrics.Ref]bool // the resources that it was asked of; nil: all
-	keys func(labels map[string]string) []key
+	keys func(out []key, labels map[string]string) []key
+
+	labels []label
+	named  map[string]int // of labels, by name
 }
 
 // key is what a measure is of.
@@ -160,11 +163,11 @@ func (p *plan) own(m *asked) {
 	kind := p.question.Kind
 	try := []struct {
 		side mesh.Side
-		by   []means
-	}{{mesh.ServerSide, ways(kind)}, {mesh.ClientSide, ways(kind)}}
+		by   []lens.Means
+	}{{mesh.ServerSide, lens.Ways(kind)}, {mesh.ClientSide, lens.Ways(kind)}}
 	if kind.Name == "Service" { // pods may stand behind several Services: what names the Service is better, whoever counts it
 		try = append(try, try[0], try[1])
-		try[2].by, try[3].by = []means{byPods}, []means{byPods}
+		try[2].by, try[3].by = []lens.Means{lens.ByPods}, []lens.Means{lens.ByPods}
 	}
 	for _, t := range try {
 		for i := range m.views {
@@ -172,26 +175,26 @@ func (p *plan) own(m *asked) {
 			if v.Side != t.side || v.Route != nil {
 				continue
 			}
-			l := p.lens(v, mesh.ServerSide, kind, t.by...)
+			l := p.finder.Lens(v, mesh.ServerSide, kind, t.by...)
 			if l == nil {
 				continue
 			}
 			if v.Side == mesh.ClientSide {
 				p.note(m.Name + " counts the traffic of " + kind.Plural + " at their callers: callers outside the mesh are not in it")
 			}
-			if kind.Name == "Service" && l.by == byPods {
+			if kind.Name == "Service" && l.By == lens.ByPods {
 				p.note(m.Name + " knows no Services: what their pods answered is counted, whichever Service it came through")
 			}
-			for _, part := range l.parts(m.of) {
-				p.add(m, v, part, func(labels map[string]string) []key { return p.ownKeys(l, labels) }, l)
+			for _, part := range l.Parts(m.of) {
+				p.add(m, v, part, func(out []key, labels map[string]string) []key { return p.ownKeys(out, l, labels) }, l)
 			}
 			return
 		}
 	}
 }
 
-func (p *plan) ownKeys(l *lens, labels map[string]string) (out []key) {
-	refs, _ := l.read(labels)
+func (p *plan) ownKeys(out []key, l *lens.Lens, labels map[string]string) []key {
+	refs, _ := l.Read(labels)
 	for _, r := range refs {
 		out = append(out, key{of: r})
 	}
@@ -199,15 +202,15 @@ func (p *plan) ownKeys(l *lens, labels map[string]string) (out []key) {
 }
 
 // add plans a selection which is told apart by what lenses see.
-func (p *plan) add(m *asked, v *mesh.View, of part, keys func(map[string]string) []key, by ...*lens) *task {
-	t := &task{mesh: m, Selection: query.Selection{View: v, Where: of.where}, of: of.of, keys: keys}
+func (p *plan) add(m *asked, v *mesh.View, of lens.Part, keys func([]key, map[string]string) []key, by ...*lens.Lens) *task {
+	t := &task{mesh: m, Selection: query.Selection{View: v, Where: of.Where}, of: of.Of, keys: keys}
 	for _, l := range by {
-		for _, label := range query.Labels(l.name) {
+		for _, label := range query.Labels(l.Name) {
 			if !slices.Contains(t.By, label) {
 				t.By = append(t.By, label)
 			}
 		}
-		t.many = t.many || l.many
+		t.many = t.many || l.Many
 	}
 	p.tasks = append(p.tasks, t)
 	return t
@@ -220,17 +223,17 @@ func (p *plan) routes(m *asked) {
 		if v.Route == nil {
 			continue
 		}
-		l := p.lens(v, mesh.ServerSide, p.question.Kind, ways(p.question.Kind)...)
+		l := p.finder.Lens(v, mesh.ServerSide, p.question.Kind, lens.Ways(p.question.Kind)...)
 		if l == nil {
 			continue
 		}
-		for _, part := range l.parts(m.of) {
-			t := p.add(m, v, part, func(labels map[string]string) []key {
+		for _, part := range l.Parts(m.of) {
+			t := p.add(m, v, part, func(out []key, labels map[string]string) []key {
 				group, match, ok := v.Route.Parse(labels[v.Route.Label])
 				if !ok {
-					return nil
+					return out
 				}
-				out := p.ownKeys(l, labels)
+				out = p.ownKeys(out, l, labels)
 				for i := range out {
 					out[i].route, out[i].hasRoute = metrics.Route{Group: group, Match: match}, true
 				}

@@ -7,6 +7,7 @@ import (
 
 	"github.com/anymesh/anymesh/mesh"
 	"github.com/anymesh/anymesh/metrics"
+	"github.com/anymesh/anymesh/metrics/lens"
 	"github.com/anymesh/anymesh/metrics/query"
 )
 
@@ -67,8 +68,8 @@ func (p *plan) backends(m *asked, all []arm) {
 	}
 	for _, t := range []struct {
 		side mesh.Side
-		by   means
-	}{{mesh.ClientSide, itself}, {mesh.ServerSide, itself}, {mesh.ServerSide, byPods}, {mesh.ClientSide, byPods}} {
+		by   lens.Means
+	}{{mesh.ClientSide, lens.Itself}, {mesh.ServerSide, lens.Itself}, {mesh.ServerSide, lens.ByPods}, {mesh.ClientSide, lens.ByPods}} {
 		for i := range m.views {
 			if v := &m.views[i]; v.Side == t.side && p.byBackend(m, v, all, t.by) {
 				return
@@ -81,12 +82,12 @@ var service, _ = metrics.KindOf("Service")
 
 // byRoot plans a view that tells the Service that was called from the one that was chosen.
 func (p *plan) byRoot(m *asked, v *mesh.View, all []arm) bool {
-	backend := p.lens(v, mesh.ServerSide, service, itself)
+	backend := p.finder.Lens(v, mesh.ServerSide, service, lens.Itself)
 	peer, ok := p.callers(v)
 	if backend == nil || !ok {
 		return false
 	}
-	root := &lens{plan: p, kind: service, name: *v.Root}
+	root := p.finder.Named(*v.Root, service)
 	byBoth := map[[2]metrics.Ref][]*arm{}
 	var terms []query.Term
 	for i := range all {
@@ -95,40 +96,40 @@ func (p *plan) byRoot(m *asked, v *mesh.View, all []arm) bool {
 		byBoth[k] = append(byBoth[k], a)
 		terms = append(terms, query.Term{Namespace: a.split.Namespace, Name: a.Apex})
 	}
-	keys := func(labels map[string]string) (out []key) {
-		roots, _ := root.read(labels)
-		backends, _ := backend.read(labels)
+	keys := func(out []key, labels map[string]string) []key {
+		roots, _ := root.Read(labels)
+		backends, _ := backend.Read(labels)
 		if len(roots) == 1 && len(backends) == 1 {
-			out = p.armKeys(byBoth[[2]metrics.Ref{roots[0], backends[0]}], v.Side, peer, labels)
+			return append(out, p.armKeys(byBoth[[2]metrics.Ref{roots[0], backends[0]}], v.Side, peer, labels)...)
 		}
 		return out
 	}
-	lenses := []*lens{root, backend}
+	lenses := []*lens.Lens{root, backend}
 	if peer != nil {
 		lenses = append(lenses, peer)
 	}
-	p.add(m, v, part{where: query.Where(root.name, "Service", terms)}, keys, lenses...)
+	p.add(m, v, lens.Part{Where: query.Where(root.Name, "Service", terms)}, keys, lenses...)
 	return true
 }
 
 // callers sees the other side of a split's edges, where a kind of it is asked for.
-func (p *plan) callers(v *mesh.View) (*lens, bool) {
+func (p *plan) callers(v *mesh.View) (*lens.Lens, bool) {
 	kind := p.question.Peer
 	if !p.question.Edges || kind.Name == "" || kind.Name == "TrafficSplit" {
 		return nil, true
 	}
-	l := p.lens(v, mesh.ClientSide, kind, ways(kind)...)
+	l := p.finder.Lens(v, mesh.ClientSide, kind, lens.Ways(kind)...)
 	return l, l != nil
 }
 
-func (p *plan) armKeys(arms []*arm, side mesh.Side, peer *lens, labels map[string]string) (out []key) {
+func (p *plan) armKeys(arms []*arm, side mesh.Side, peer *lens.Lens, labels map[string]string) (out []key) {
 	peers := []metrics.Ref{{}}
 	if peer != nil {
-		got, state := peer.read(labels)
+		got, state := peer.Read(labels)
 		switch state {
-		case seen:
+		case lens.Seen:
 			peers = got
-		case elsewhere, unclear:
+		case lens.Elsewhere, lens.Unclear:
 			return nil
 		}
 	}
@@ -157,7 +158,7 @@ func (p *plan) byLabel(m *asked, v *mesh.View, all []arm) {
 		}
 		text += e
 	}
-	t := p.add(m, v, part{where: []mesh.Matcher{{Label: v.Splits.Label, Op: "=~", Value: text}}}, func(labels map[string]string) (out []key) {
+	t := p.add(m, v, lens.Part{Where: []mesh.Matcher{{Label: v.Splits.Label, Op: "=~", Value: text}}}, func(out []key, labels map[string]string) []key {
 		for _, n := range names {
 			if n.re.MatchString(labels[v.Splits.Label]) {
 				out = append(out, n.key(mesh.ClientSide, metrics.Ref{}))
@@ -169,8 +170,8 @@ func (p *plan) byLabel(m *asked, v *mesh.View, all []arm) {
 }
 
 // byBackend plans a view that tells only which Service was chosen.
-func (p *plan) byBackend(m *asked, v *mesh.View, all []arm, by means) bool {
-	backend := p.lens(v, mesh.ServerSide, service, by)
+func (p *plan) byBackend(m *asked, v *mesh.View, all []arm, by lens.Means) bool {
+	backend := p.finder.Lens(v, mesh.ServerSide, service, by)
 	peer, ok := p.callers(v)
 	if backend == nil || !ok || v.Route != nil {
 		return false
@@ -184,15 +185,15 @@ func (p *plan) byBackend(m *asked, v *mesh.View, all []arm, by means) bool {
 		}
 		byService[s] = append(byService[s], &all[i])
 	}
-	lenses := []*lens{backend}
+	lenses := []*lens.Lens{backend}
 	if peer != nil {
 		lenses = append(lenses, peer)
 	}
-	for _, part := range backend.parts(refs) {
-		mine := part.of
-		part.of = nil // it names Services, and not splits
-		p.add(m, v, part, func(labels map[string]string) (out []key) {
-			services, _ := backend.read(labels)
+	for _, part := range backend.Parts(refs) {
+		mine := part.Of
+		part.Of = nil // it names Services, and not splits
+		p.add(m, v, part, func(out []key, labels map[string]string) []key {
+			services, _ := backend.Read(labels)
 			for _, s := range services {
 				if mine != nil && !mine[s] {
 					continue

@@ -56,6 +56,11 @@ func (h *Histogram) Add(b Bucket) {
 	h.buckets, h.sorted = append(h.buckets, b), false
 }
 
+// Merge adds all buckets of another.
+func (h *Histogram) Merge(o *Histogram) {
+	h.buckets, h.sorted = append(h.buckets, o.buckets...), false
+}
+
 // Quantile is 0 where nothing was counted.
 func (h *Histogram) Quantile(q float64) float64 {
 	h.settle()
