@@ -54,6 +54,7 @@ It asks the mesh on this machine where anymesh up runs, else the cluster's Traff
 			if err != nil {
 				return m.explain(err)
 			}
+			tell(c, d)
 			return k.Show(c.OutOrStdout(), l)
 		},
 	}
@@ -131,6 +132,7 @@ func (m *measuring) between(d *stat.Door, k stat.Look, q stat.Query, ends betwee
 		return t.Edge == nil || t.Edge.Direction != want || !chosen(t.Edge.Resource)
 	})
 	k.Empty = "nothing was sent between these"
+	tell(m.command, d)
 	return k.ShowFlows(m.command.OutOrStdout(), l)
 }
 
@@ -149,6 +151,13 @@ func (m *measuring) chosen(ctx context.Context, d *stat.Door, q stat.Query) (fun
 	return func(r traffic.Reference) bool {
 		return r.Kind == q.Kind.Name && (q.Name == "" || r.Name == q.Name) && (q.Namespace == "" || r.Namespace == q.Namespace) && (q.Selector == "" || labelled[r])
 	}, nil
+}
+
+// tell says beside an answer what the meshes cannot tell.
+func tell(c *cobra.Command, d *stat.Door) {
+	for _, n := range d.Notes() {
+		fmt.Fprintln(c.ErrOrStderr(), "note:", n)
+	}
 }
 
 func edgesCommand() *cobra.Command {
@@ -184,6 +193,7 @@ that the called never saw, requests did not arrive. <outside> is a peer that is 
 				return m.explain(err)
 			}
 			k.Empty = "no " + strings.ToLower(q.Kind.Name) + where(q.Namespace) + " called or was called in the last " + m.window.String()
+			tell(c, d)
 			return k.ShowFlows(c.OutOrStdout(), l)
 		},
 	}
@@ -220,6 +230,7 @@ where the mesh can tell.`,
 				return m.explain(err)
 			}
 			k.Empty = "the mesh tells no routes of " + args[0]
+			tell(c, d)
 			return k.Show(c.OutOrStdout(), l)
 		},
 	}

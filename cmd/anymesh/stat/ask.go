@@ -39,7 +39,7 @@ func Word(word, namespace string) (q Query, err error) {
 			known = append(known, k.Plural)
 		}
 		err = fmt.Errorf("there is no kind %q to be measured: there are %s", kind, strings.Join(known, ", "))
-		if near := object.Suggest(strings.ToLower(kind), known); near != "" {
+		if near := object.Suggest(strings.ToLower(kind), known); strings.HasPrefix(near, "Did") {
 			err = fmt.Errorf("%w. %s", err, near)
 		}
 		return q, err

@@ -12,7 +12,10 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"slices"
+	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -30,13 +33,42 @@ type Door struct {
 	Where string // in words
 	base  string
 	trip  http.RoundTripper
+
+	mu    sync.Mutex
+	notes []string
+}
+
+// Notes are what the meshes that answered cannot tell, each once.
+func (d *Door) Notes() []string {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return slices.Clone(d.notes)
+}
+
+// hear keeps the warnings of an answer, which are notes in HTTP's words: 299 - "text".
+func (d *Door) hear(h http.Header) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for _, v := range h.Values("Warning") {
+		_, text, _ := strings.Cut(v, " - ")
+		if u, err := strconv.Unquote(text); err == nil {
+			text = u
+		}
+		if text != "" && !slices.Contains(d.notes, text) {
+			d.notes = append(d.notes, text)
+		}
+	}
 }
 
 // HTTP asks an address.
-func HTTP(where, base string) *Door { return &Door{where, base, http.DefaultTransport} }
+func HTTP(where, base string) *Door {
+	return &Door{Where: where, base: base, trip: http.DefaultTransport}
+}
 
 // Handler asks in this process.
-func Handler(where string, h http.Handler) *Door { return &Door{where, "http://here", handled{h}} }
+func Handler(where string, h http.Handler) *Door {
+	return &Door{Where: where, base: "http://here", trip: handled{h}}
+}
 
 // patience is how long a person waits for a Prometheus.
 const patience = 30 * time.Second
@@ -53,7 +85,7 @@ func Cluster(c *connect.Cluster) (*Door, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Door{"the cluster at " + base.String(), strings.TrimSuffix(base.String(), "/"), trip}, nil
+	return &Door{Where: "the cluster at " + base.String(), base: strings.TrimSuffix(base.String(), "/"), trip: trip}, nil
 }
 
 // handled serves a request by calling.
@@ -97,6 +129,7 @@ func (d *Door) Get(ctx context.Context, path string, query url.Values, into any)
 	if err != nil {
 		return fmt.Errorf("%s: %w", d.Where, err)
 	}
+	d.hear(res.Header)
 	if res.StatusCode == http.StatusOK {
 		if err := json.Unmarshal(text, into); err != nil {
 			return fmt.Errorf("%s: what it says cannot be read: %w", d.Where, err)
