@@ -57,6 +57,7 @@ type framing struct {
 	chunked  bool
 	close    bool
 	hosts    int
+	agents   int
 	host     []byte
 	pragma   bool // Pragma: no-cache without Cache-Control, which net/http completes
 	cached   bool
@@ -148,6 +149,10 @@ func (f *framing) special(name string, value []byte) (forward bool, err error) {
 		return false, nil
 	case "te", "trailer", "upgrade", "expect":
 		return false, ErrOdd
+	case "user-agent":
+		if f.agents++; f.agents > 1 && !f.response {
+			return false, ErrOdd // net/http hands on the first alone
+		}
 	case "pragma":
 		f.pragma = f.pragma || string(value) == "no-cache"
 	case "cache-control":

@@ -36,7 +36,7 @@ type Exchange struct {
 	out      *wire.Buffer // where messages are put together
 	body     h1.Body      // the request's
 	whole    bool         // all of it was there with the head
-	sent     bool         // all of it went on
+	taken    bool         // all of it was read, where it was not whole
 
 	mu     sync.Mutex
 	under  bool // a request is under way
@@ -66,7 +66,7 @@ func (x *Exchange) serve(h Handler) (odd bool) {
 		x.Start = time.Now()
 		x.Close = r.Close || x.server.closing.Load()
 		x.body = x.client.Body(x.Request.Length)
-		x.whole, x.sent = x.body.Whole(), false
+		x.whole, x.taken = x.body.Whole(), false
 		x.mu.Lock()
 		x.under, x.why = true, nil
 		x.mu.Unlock()
@@ -84,7 +84,7 @@ func (x *Exchange) serve(h Handler) (odd bool) {
 		}
 		if x.whole {
 			x.client.Skip(x.Request.Length)
-		} else if !x.sent {
+		} else if !x.taken {
 			x.linger()
 			return false
 		}
@@ -161,7 +161,10 @@ func (x *Exchange) Answer(status int, own message.Field, text string) error {
 		message.Field{Name: "content-type", Value: "text/plain; charset=utf-8"},
 		message.Field{Name: "date", Value: x.Start.UTC().Format(http.TimeFormat)},
 		message.Field{Name: "content-length", Value: strconv.Itoa(len(text))})
-	x.Close = x.Close || !x.whole && !x.sent // what the client still sends is not a request
+	if !x.whole && !x.taken {
+		x.taken = x.discard()
+		x.Close = x.Close || !x.taken // what the client still sends is not a request
+	}
 	out := h1.AppendResponse(x.out[:0], h, false, x.Close)
 	if x.Request.Method != http.MethodHead {
 		out = append(out, text...)

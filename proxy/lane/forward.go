@@ -25,7 +25,8 @@ type Way struct {
 
 // Source has lines to the other end: a Backend, or a Process.
 type Source interface {
-	Idle(now time.Time) *upstream.Line
+	// Idle returns an unused one; sure: one that is in order right now, for a request that cannot be repeated.
+	Idle(now time.Time, sure bool) *upstream.Line
 	DialLine(ctx context.Context) (*upstream.Line, error)
 }
 
@@ -36,7 +37,7 @@ func (x *Exchange) Forward(w Way) (stats.Outcome, error) {
 	if w.Timeout > 0 {
 		until = x.Start.Add(w.Timeout)
 	}
-	l := w.To.Idle(x.Start)
+	l := w.To.Idle(x.Start, !x.repeatable())
 	for {
 		if l == nil {
 			var err error
@@ -50,7 +51,7 @@ func (x *Exchange) Forward(w Way) (stats.Outcome, error) {
 		if !x.whole {
 			return x.stream(l, w)
 		}
-		n, err := l.Write(x.question())
+		_, err := l.Write(x.question())
 		if err == nil {
 			x.res, err = l.ReadResponse(&x.response, x.Request.Method)
 		}
@@ -60,7 +61,7 @@ func (x *Exchange) Forward(w Way) (stats.Outcome, error) {
 			return o, err
 		}
 		// A connection that was closed while it lay unused is no failure of the server.
-		stale := l.Used && l.Buffered() == 0 && (n == 0 || x.repeatable()) && !errors.Is(err, os.ErrDeadlineExceeded)
+		stale := l.Used && l.Buffered() == 0 && x.repeatable() && !errors.Is(err, os.ErrDeadlineExceeded)
 		x.drop(l, false)
 		if why := x.reason(); why != nil {
 			return stats.Outcome{}, why

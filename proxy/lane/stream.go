@@ -25,8 +25,8 @@ func (x *Exchange) stream(l *upstream.Line, w Way) (o stats.Outcome, err error) 
 	} else {
 		_ = l.SetDeadline(past) // so that the rest of the body is not waited for
 	}
-	x.sent = x.settle(l, sent)
-	x.drop(l, again && x.sent)
+	x.taken = x.settle(l, sent)
+	x.drop(l, again && x.taken)
 	if why := x.reason(); err != nil && why != nil {
 		err = why
 	}
@@ -90,6 +90,21 @@ const (
 	lingerBytes = 256 << 10
 	lingerTime  = 500 * time.Millisecond
 )
+
+// discard reads what is left of a request that is answered from here, where that is not too much.
+func (x *Exchange) discard() bool {
+	if x.Request.Length > lingerBytes {
+		return false
+	}
+	for n := 0; n <= lingerBytes; {
+		p, err := x.body.Next(nil)
+		if err != nil {
+			return err == io.EOF
+		}
+		n += len(p)
+	}
+	return false
+}
 
 func (x *Exchange) linger() {
 	if wire.CloseWrite(x.client.Conn) != nil || x.client.SetReadDeadline(time.Now().Add(lingerTime)) != nil {

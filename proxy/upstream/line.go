@@ -57,7 +57,7 @@ type Lines struct {
 	shut bool
 }
 
-func (p *Lines) take(now time.Time) *Line {
+func (p *Lines) take(now time.Time, sure bool) *Line {
 	for {
 		p.mu.Lock()
 		n := len(p.idle)
@@ -69,7 +69,7 @@ func (p *Lines) take(now time.Time) *Line {
 		p.idle[n-1] = nil
 		p.idle = p.idle[:n-1]
 		p.mu.Unlock()
-		if now.Sub(l.since) < lookAfter || wire.Quiet(l.Conn.Conn) {
+		if !sure && now.Sub(l.since) < lookAfter || wire.Quiet(l.Conn.Conn) {
 			l.Used = true
 			return l
 		}
@@ -156,8 +156,9 @@ func (b *book) sweep(before time.Time) {
 	}
 }
 
-// Idle returns a line that waits for a request to one endpoint of the cluster; nil: there is none, see Dial.
-func (b *Backend) Idle(now time.Time) *Line {
+// Idle returns a line that waits for a request to one endpoint of the cluster; nil: there is none, see DialLine. sure: look at it first,
+// even if it was used a moment ago.
+func (b *Backend) Idle(now time.Time, sure bool) *Line {
 	k := b.now.Load()
 	if k == nil {
 		return nil
@@ -166,7 +167,7 @@ func (b *Backend) Idle(now time.Time) *Line {
 	if e == nil {
 		return nil
 	}
-	l := k.lines[e].take(now)
+	l := k.lines[e].take(now, sure)
 	if l != nil {
 		e.active.Add(1)
 	}
@@ -205,7 +206,7 @@ type Process struct {
 }
 
 // Idle returns a line that waits for a request; nil: there is none.
-func (p *Process) Idle(now time.Time) *Line { return p.lines.take(now) }
+func (p *Process) Idle(now time.Time, sure bool) *Line { return p.lines.take(now, sure) }
 
 // DialLine makes a new line.
 func (p *Process) DialLine(ctx context.Context) (*Line, error) {
