@@ -112,14 +112,14 @@ func New(cfg Config) (*Proxy, error) {
 	cfg.Drain = cmp.Or(cfg.Drain, 5*time.Second)
 	cfg.Logger = cmp.Or(cfg.Logger, slog.New(slog.DiscardHandler))
 	cfg.Stats = cmp.Or(cfg.Stats, stats.New())
-	l, err := net.Listen("tcp", netip.AddrPortFrom(n.IP, cfg.OutboundPort).String())
+	l, err := wire.ListenNear(n.IP, cfg.OutboundPort)
 	if err != nil {
 		return nil, fmt.Errorf("proxy: outbound listener of %s/%s: %w", n.Namespace, n.Workload, err)
 	}
 	p := &Proxy{
 		cfg: cfg, log: cfg.Logger.With("workload", n.Namespace+"/"+n.Workload, "pod", n.Pod),
 		admitted: make(chan struct{}), ready: make(chan struct{}), conns: map[*inConn]struct{}{}, neighbours: map[uint16]*upstream.Process{},
-		outListener: &wire.Near{Listener: l, Own: n.IP}, tunnels: wire.NewHandoff(l.Addr()), greeted: wire.NewHandoff(l.Addr()),
+		outListener: l, tunnels: wire.NewHandoff(l.Addr()), greeted: wire.NewHandoff(l.Addr()),
 	}
 	p.assemble()
 	return p, nil

@@ -265,3 +265,31 @@ func TestQuickPipelined(t *testing.T) {
 		}
 	}
 }
+
+// BenchmarkQuick sends plain requests through both proxies of a pair, from clients and to a server that cost little.
+func BenchmarkQuick(b *testing.B) {
+	w, server, web := quickWorld(b)
+	const answer = "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello"
+	w.bytesApp(server, 8080, answer)
+	b.SetParallelism(32)
+	b.ReportAllocs()
+	before := cpu(b)
+	b.RunParallel(func(pb *testing.PB) {
+		c := web.wire(b)
+		out, buf := []byte(plain), make([]byte, 4096)
+		for pb.Next() {
+			if _, err := c.Write(out); err != nil {
+				b.Error(err)
+				return
+			}
+			for n := 0; n < len(answer); {
+				m, err := c.Read(buf[n:])
+				if n += m; err != nil || n == len(answer) && string(buf[:n]) != answer {
+					b.Errorf("%q %v", buf[:n], err)
+					return
+				}
+			}
+		}
+	})
+	b.ReportMetric((cpu(b)-before)/float64(b.N), "cpu-us/req")
+}

@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httputil"
+	"net/netip"
 	"net/url"
 	"os"
 	"strings"
@@ -24,6 +25,7 @@ import (
 	"github.com/anymesh/anymesh/proxy/policy"
 	"github.com/anymesh/anymesh/proxy/stats"
 	"github.com/anymesh/anymesh/proxy/upstream"
+	"github.com/anymesh/anymesh/proxy/wire"
 )
 
 // rules is how many routes there are; the last one is asked for.
@@ -35,7 +37,8 @@ func TestMain(m *testing.M) {
 	if kind == "" {
 		os.Exit(m.Run())
 	}
-	l, err := net.Listen("tcp", listen)
+	at := netip.MustParseAddrPort(listen)
+	l, err := wire.ListenNear(at.Addr(), at.Port())
 	if err != nil {
 		panic(err)
 	}

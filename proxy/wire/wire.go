@@ -4,6 +4,7 @@
 package wire
 
 import (
+	"context"
 	"io"
 	"net"
 	"net/netip"
@@ -66,6 +67,18 @@ func Reset(c net.Conn) {
 type Near struct {
 	net.Listener
 	Own netip.Addr
+}
+
+// ListenNear opens a Near at a port of the own address; 0 picks a free one. Its connections do without keep-alive probes and multipath: they
+// do not leave the machine, and setting that up costs each of them as much as a request does.
+func ListenNear(own netip.Addr, port uint16) (*Near, error) {
+	c := net.ListenConfig{KeepAlive: -1}
+	c.SetMultipathTCP(false)
+	l, err := c.Listen(context.Background(), "tcp", netip.AddrPortFrom(own, port).String())
+	if err != nil {
+		return nil, err
+	}
+	return &Near{Listener: l, Own: own}, nil
 }
 
 // Accept implements net.Listener.
