@@ -56,9 +56,13 @@ func (p *Proxy) greet(raw net.Conn) {
 	p.conns[c] = struct{}{}
 	p.mu.Unlock()
 	taken := false
-	if c.chain == policy.ForBytes {
+	switch {
+	case c.chain == policy.ForBytes:
 		taken = p.track(func() { p.serveBytes(t, c) })
-	} else {
+	case t.ConnectionState().NegotiatedProtocol == "http/1.1":
+		p.quickInbound.Take(t, p.quickIn(c))
+		return
+	default:
 		taken = p.greeted.Push(t)
 	}
 	if !taken {

@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
+// sizes: package: two codecs ask the same policy and must answer alike, so they are read side by side
+
 package proxy
 
 import (
@@ -22,6 +24,7 @@ import (
 	"google.golang.org/grpc"
 
 	"github.com/anymesh/anymesh/proxy/ads"
+	"github.com/anymesh/anymesh/proxy/lane"
 	"github.com/anymesh/anymesh/proxy/policy"
 	"github.com/anymesh/anymesh/proxy/state"
 	"github.com/anymesh/anymesh/proxy/stats"
@@ -79,16 +82,19 @@ type Proxy struct {
 	ready    chan struct{}
 
 	outListener   net.Listener
-	out, in       *http.Server
-	tunnels       *wire.Handoff // connections out of CONNECT that turned out to speak HTTP
-	greeted       *wire.Handoff // inbound connections after their handshake
+	quickOutbound lane.Server // plain HTTP/1.1
+	quickInbound  lane.Server
+	out, in       *http.Server  // all else
+	tunnels       *wire.Handoff // connections for out: odd ones, and those out of CONNECT that turned out to speak HTTP
+	greeted       *wire.Handoff // inbound connections after their handshake, for in
 	local1, local *http.Transport
 
-	mu      sync.Mutex
-	conns   map[*inConn]struct{}
-	work    sync.WaitGroup // connections of bytes
-	closing bool           // work takes nothing new
-	self    atomic.Pointer[string]
+	mu         sync.Mutex
+	conns      map[*inConn]struct{}
+	neighbours map[uint16]*upstream.Process // the local process, by port
+	work       sync.WaitGroup               // connections of bytes
+	closing    bool                         // work takes nothing new
+	self       atomic.Pointer[string]
 }
 
 // New prepares a Proxy and opens its outbound port. Run makes it work.
@@ -106,14 +112,14 @@ func New(cfg Config) (*Proxy, error) {
 	cfg.Drain = cmp.Or(cfg.Drain, 5*time.Second)
 	cfg.Logger = cmp.Or(cfg.Logger, slog.New(slog.DiscardHandler))
 	cfg.Stats = cmp.Or(cfg.Stats, stats.New())
-	l, err := net.Listen("tcp", netip.AddrPortFrom(n.IP, cfg.OutboundPort).String())
+	l, err := wire.ListenNear(n.IP, cfg.OutboundPort)
 	if err != nil {
 		return nil, fmt.Errorf("proxy: outbound listener of %s/%s: %w", n.Namespace, n.Workload, err)
 	}
 	p := &Proxy{
 		cfg: cfg, log: cfg.Logger.With("workload", n.Namespace+"/"+n.Workload, "pod", n.Pod),
-		admitted: make(chan struct{}), ready: make(chan struct{}), conns: map[*inConn]struct{}{},
-		outListener: &wire.Near{Listener: l, Own: n.IP}, tunnels: wire.NewHandoff(l.Addr()), greeted: wire.NewHandoff(l.Addr()),
+		admitted: make(chan struct{}), ready: make(chan struct{}), conns: map[*inConn]struct{}{}, neighbours: map[uint16]*upstream.Process{},
+		outListener: l, tunnels: wire.NewHandoff(l.Addr()), greeted: wire.NewHandoff(l.Addr()),
 	}
 	p.assemble()
 	return p, nil
@@ -147,6 +153,11 @@ func (p *Proxy) assemble() {
 	p.in.Protocols.SetHTTP2(true)
 	p.in.ConnContext = inConnContext
 
+	p.quickOutbound.Slow, p.quickInbound.Slow = p.tunnels.Push, p.greeted.Push
+	for _, s := range []*lane.Server{&p.quickOutbound, &p.quickInbound} {
+		s.Idle, s.Header = idleTimeout, headerTimeout
+	}
+
 	p.local1, p.local = &http.Transport{}, &http.Transport{}
 	for _, t := range []*http.Transport{p.local1, p.local} {
 		upstream.Tune(t)
@@ -156,12 +167,15 @@ func (p *Proxy) assemble() {
 	p.local.Protocols.SetUnencryptedHTTP2(true)
 }
 
+// How long a connection may wait, for a head and between requests: longer than pooled connections are kept by the callers.
+const headerTimeout, idleTimeout = time.Minute, 5 * time.Minute
+
 func server(h http.HandlerFunc) *http.Server {
 	s := &http.Server{
 		Handler:           h,
 		Protocols:         new(http.Protocols),
-		ReadHeaderTimeout: time.Minute,
-		IdleTimeout:       5 * time.Minute, // longer than pooled connections are kept by the callers
+		ReadHeaderTimeout: headerTimeout,
+		IdleTimeout:       idleTimeout,
 		HTTP2:             &http.HTTP2Config{MaxConcurrentStreams: 1000},
 	}
 	s.Protocols.SetHTTP1(true)
@@ -195,7 +209,10 @@ func (p *Proxy) Run(ctx context.Context) error {
 	}
 	start(func() error { return p.feed.Run(bg) })
 	all.Go(func() { p.book.Sweep(bg, sweepPeriod) })
-	start(func() error { return p.out.Serve(p.outListener) })
+	all.Go(func() { p.sweep(bg) })
+	all.Go(func() { p.quickOutbound.Watch(bg) })
+	all.Go(func() { p.quickInbound.Watch(bg) })
+	start(func() error { return p.quickOutbound.Serve(p.outListener, p.quickOut) })
 	start(func() error { return p.out.Serve(p.tunnels) })
 	start(func() error { return p.in.Serve(p.greeted) })
 	defer p.halt()
@@ -227,6 +244,7 @@ func (p *Proxy) Run(ctx context.Context) error {
 // Finish takes no more requests of the workload and waits for those under way, until ctx ends. The inbound side goes on: where many
 // proxies end together, all of them Finish before the first one's Run is ended, so that no request finds its way closed.
 func (p *Proxy) Finish(ctx context.Context) {
+	p.quickOutbound.Shutdown(ctx)
 	_ = p.out.Shutdown(ctx) // what is left is cut when Run ends
 }
 
@@ -238,6 +256,8 @@ func (p *Proxy) drain(in net.Listener) {
 	ctx, cancel := context.WithTimeout(context.Background(), p.cfg.Drain)
 	defer cancel()
 	var all sync.WaitGroup
+	all.Go(func() { p.quickOutbound.Shutdown(ctx) })
+	all.Go(func() { p.quickInbound.Shutdown(ctx) })
 	all.Go(func() { p.out.Shutdown(ctx) })
 	all.Go(func() { p.in.Shutdown(ctx) })
 	all.Wait()
@@ -267,6 +287,8 @@ func (p *Proxy) track(f func()) bool {
 
 // halt cuts what is left.
 func (p *Proxy) halt() {
+	p.quickOutbound.Close()
+	p.quickInbound.Close()
 	p.out.Close()
 	p.in.Close()
 	p.tunnels.Close()
@@ -274,6 +296,11 @@ func (p *Proxy) halt() {
 	for _, c := range p.open() {
 		c.abort()
 	}
+	p.mu.Lock()
+	for _, n := range p.neighbours {
+		n.Close()
+	}
+	p.mu.Unlock()
 	p.local1.CloseIdleConnections()
 	p.local.CloseIdleConnections()
 }

@@ -4,6 +4,7 @@
 package wire
 
 import (
+	"context"
 	"io"
 	"net"
 	"net/netip"
@@ -54,13 +55,7 @@ func flow(dst, src net.Conn, count *atomic.Uint64) {
 
 // Reset closes a connection, whatever it is wrapped in, so that the other side sees a failure and not an end.
 func Reset(c net.Conn) {
-	for {
-		w, ok := c.(interface{ NetConn() net.Conn })
-		if !ok {
-			break
-		}
-		c = w.NetConn()
-	}
+	c, _ = inner(c)
 	if t, ok := c.(*net.TCPConn); ok {
 		_ = t.SetLinger(0) // fails only on a connection that is closed already
 	}
@@ -72,6 +67,18 @@ func Reset(c net.Conn) {
 type Near struct {
 	net.Listener
 	Own netip.Addr
+}
+
+// ListenNear opens a Near at a port of the own address; 0 picks a free one. Its connections do without keep-alive probes and multipath: they
+// do not leave the machine, and setting that up costs each of them as much as a request does.
+func ListenNear(own netip.Addr, port uint16) (*Near, error) {
+	c := net.ListenConfig{KeepAlive: -1}
+	c.SetMultipathTCP(false)
+	l, err := c.Listen(context.Background(), "tcp", netip.AddrPortFrom(own, port).String())
+	if err != nil {
+		return nil, err
+	}
+	return &Near{Listener: l, Own: own}, nil
 }
 
 // Accept implements net.Listener.
