@@ -85,6 +85,12 @@ func (c *CA) Bundle() *x509bundle.Bundle {
 	return c.bundle
 }
 
+// Bundles are all bundles that this authority publishes: its own.
+func (c *CA) Bundles() []*x509bundle.Bundle { return []*x509bundle.Bundle{c.Bundle()} }
+
+// TrustDomain is the one that the CA signs for.
+func (c *CA) TrustDomain() spiffeid.TrustDomain { return c.options.TrustDomain }
+
 // Changed is closed when the bundle next changes. Take the channel first and read the bundle then: no change is missed.
 func (c *CA) Changed() <-chan struct{} {
 	c.mu.RLock()

@@ -108,6 +108,8 @@ var layers = []rule{
 	{"kube/status", []string{"model", "engine", "kube", "kube/api", "kube/source"}, "a status is made of findings"},
 	{"kube/controller", []string{"model", "object", "smi", "store", "mesh", "engine", "kube", "kube/"}, "the controller puts the parts together and is given its drivers"},
 	{"identity", nil, "who a workload is does not depend on what is known of it"},
+	{"identity/join", []string{"identity", "identity/issue"}, "a token is one proof among others"},
+	{"kube/attest", []string{"identity", "identity/issue"}, "a cluster's word for who a pod is, and nothing else of a cluster"},
 	{"proxy", []string{"proxy/"}, "the proxy knows only what xDS tells it"},
 	{"xds", []string{"model", "mesh", "mesh/builtin"}, "the xDS server serves what the built-in driver says"},
 	{"bench/gen", []string{"model", "store"}, "the workload of the benchmarks is made of facts"},
