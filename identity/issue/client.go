@@ -131,7 +131,7 @@ func (c *Client) connect(bundles x509bundle.Source) (*grpc.ClientConn, error) {
 	if c.o.Socket != "" {
 		return grpc.NewClient("unix:"+c.o.Socket, grpc.WithTransportCredentials(insecure.NewCredentials()))
 	}
-	return grpc.NewClient(c.o.Address, grpc.WithTransportCredentials(credentials.NewTLS(identity.AuthTLS(bundles, identity.Only(c.o.Server)))))
+	return Dial(c.o.Address, credentials.NewTLS(identity.AuthTLS(bundles, identity.Only(c.o.Server))))
 }
 
 // take makes an SVID of what the server answered, if it is what was asked for.

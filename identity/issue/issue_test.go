@@ -122,7 +122,7 @@ func serve(t testing.TB) *site {
 			s.address = l.Addr().String()
 		}
 		g := grpc.NewServer(grpc.Creds(x.creds))
-		server.Register(g)
+		server.Register(t.Context(), g)
 		go g.Serve(l)
 		t.Cleanup(g.Stop)
 	}

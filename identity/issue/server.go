@@ -66,8 +66,16 @@ func NewServer(o Options) *Server {
 	return &Server{o: o, addresses: newLimiter(addressRate, addressBurst), ids: newLimiter(identityRate, identityBurst)}
 }
 
-// Register puts the service beside others.
-func (s *Server) Register(g grpc.ServiceRegistrar) { api.RegisterCertificatesServer(g, s) }
+// Register puts the service beside others. Streams end with ctx, so that nobody who stops waits for them.
+func (s *Server) Register(ctx context.Context, g grpc.ServiceRegistrar) {
+	api.RegisterCertificatesServer(g, &registered{Server: s, ctx: ctx})
+}
+
+// registered is a server on one port.
+type registered struct {
+	*Server
+	ctx context.Context
+}
 
 // mostCSR bounds a request; one with an RSA key of 4096 bits has 1.6 kB. mostProof bounds a proof: a token has about 1 kB.
 const mostCSR, mostProof = 8 << 10, 64 << 10
@@ -164,7 +172,7 @@ func (s *Server) bundles() *api.Bundles {
 }
 
 // Follow implements the service.
-func (s *Server) Follow(_ *api.FollowRequest, g grpc.ServerStreamingServer[api.Bundles]) error {
+func (s *registered) Follow(_ *api.FollowRequest, g grpc.ServerStreamingServer[api.Bundles]) error {
 	if _, err := s.o.Peer(g.Context()); err != nil {
 		return status.Errorf(codes.Unauthenticated, "bundles are told to workloads of the mesh: %v", err)
 	}
@@ -176,6 +184,8 @@ func (s *Server) Follow(_ *api.FollowRequest, g grpc.ServerStreamingServer[api.B
 		select {
 		case <-g.Context().Done():
 			return status.FromContextError(g.Context().Err()).Err()
+		case <-s.ctx.Done():
+			return status.Error(codes.Unavailable, "this control plane ends")
 		case <-changed:
 		}
 	}

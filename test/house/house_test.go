@@ -114,6 +114,8 @@ var layers = []rule{
 	{"xds", []string{"model", "mesh", "mesh/builtin"}, "the xDS server serves what the built-in driver says"},
 	{"bench/gen", []string{"model", "store"}, "the workload of the benchmarks is made of facts"},
 	{"up", []string{"model", "mesh", "mesh/builtin", "store", "engine", "file", "file/", "identity", "xds", "proxy", "proxy/"}, "one machine's mesh puts the parts together"},
+	{"control", []string{"model", "mesh", "engine", "identity", "identity/", "xds"}, "a control plane is told what there is and serves it: it reads no source"},
+	{"sidecar", []string{"identity", "identity/", "proxy", "proxy/", "intercept"}, "what runs beside a process knows the control plane by its port alone"},
 	{"demo", []string{"model", "up", "file", "file/", "engine", "proxy", "proxy/"}, "the demo is a user of the mesh"},
 	{"demo/kubernetes", []string{"*"}, "a program that puts a cluster, its source and the demo together"},
 	{"kube/connect", []string{"kube"}, "a cluster as the commands see it"},
@@ -177,7 +179,7 @@ var outside = []struct {
 	why    string
 }{
 	{"k8s.io/client-go", []string{"kube", "webhook", "metrics", "hub", "test/kubetest"}, "a cluster is one source and one sink among others"},
-	{"github.com/envoyproxy/", []string{"xds", "mesh/builtin", "proxy", "up"}, "Envoy's protos are the language of the built-in mesh alone"},
+	{"github.com/envoyproxy/", []string{"xds", "mesh/builtin", "proxy", "up", "control"}, "Envoy's protos are the language of the built-in mesh alone"},
 	{"k8s.io/apiextensions-apiserver", []string{"mesh/meshtest", "kube", "webhook", "deploy"}, "schemas judge in tests, never an object at run time"},
 }
 
