@@ -55,9 +55,9 @@ func (c *CA) Retire(force bool) error {
 	return c.turn(state{active: c.active})
 }
 
-// turn moves to another state, first on disk; c.mu is held.
+// turn moves to another state, first where it is kept; c.mu is held.
 func (c *CA) turn(s state) error {
-	if err := s.save(c.options.Dir, c.options.TrustDomain); err != nil {
+	if err := c.save(s); err != nil {
 		return err
 	}
 	c.set(s)

@@ -109,6 +109,7 @@ var layers = []rule{
 	{"kube/controller", []string{"model", "object", "smi", "store", "mesh", "engine", "kube", "kube/"}, "the controller puts the parts together and is given its drivers"},
 	{"identity", nil, "who a workload is does not depend on what is known of it"},
 	{"identity/join", []string{"identity", "identity/issue"}, "a token is one proof among others"},
+	{"kube/keys", []string{"identity", "kube"}, "a Secret is a place to keep a CA in"},
 	{"kube/attest", []string{"identity", "identity/issue"}, "a cluster's word for who a pod is, and nothing else of a cluster"},
 	{"proxy", []string{"proxy/"}, "the proxy knows only what xDS tells it"},
 	{"xds", []string{"model", "mesh", "mesh/builtin"}, "the xDS server serves what the built-in driver says"},
