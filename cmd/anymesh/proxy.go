@@ -25,6 +25,9 @@ import (
 	"github.com/anymesh/anymesh/up"
 )
 
+// rootsVariable holds the mesh's public roots in pods, where there is no file of them.
+const rootsVariable = "ANYMESH_ROOTS"
+
 // proxying is what `proxy` is told by its flags.
 type proxying struct {
 	plane, domain, roots     string
@@ -66,7 +69,7 @@ func (o *proxying) flags(c *cobra.Command) {
 	f, d := c.Flags(), model.Defaults()
 	f.StringVar(&o.plane, "control-plane", "", "`HOST:PORT` of the control plane; several are separated by commas")
 	f.StringVar(&o.domain, "trust-domain", d.TrustDomain, "trust `DOMAIN` of the mesh")
-	f.StringVar(&o.roots, "roots", "", "`FILE` of the mesh's public roots, in PEM")
+	f.StringVar(&o.roots, "roots", "", "`FILE` of the mesh's public roots, in PEM; the variable "+rootsVariable+" holds them without")
 	f.StringVar(&o.account, "account-token", "", "`FILE` of a projected service account token for the audience "+issue.Audience)
 	f.StringVar(&o.token, "join-token", "", "`FILE` of a join token")
 	f.StringVar(&o.state, "state", "", "`DIR` in which a host that joined by a token keeps its key")
@@ -112,11 +115,17 @@ func (o *proxying) options() (so sidecar.Options, err error) {
 	if so.Prover, err = o.prover(); err != nil {
 		return so, err
 	}
-	if o.roots == "" && o.socket == "" {
+	given := os.Getenv(rootsVariable)
+	if o.roots == "" && o.socket == "" && given == "" {
 		return so, errors.New("--roots FILE is needed: the control plane keeps it as roots.pem in its identity folder")
 	}
 	domain := so.Domain
-	so.Roots = func() (*x509bundle.Bundle, error) { return x509bundle.Load(domain, o.roots) }
+	so.Roots = func() (*x509bundle.Bundle, error) {
+		if o.roots == "" {
+			return x509bundle.Parse(domain, []byte(given))
+		}
+		return x509bundle.Load(domain, o.roots)
+	}
 	if o.pod == "" {
 		if o.pod, err = os.Hostname(); err != nil {
 			return so, fmt.Errorf("--pod is needed: %w", err)

@@ -127,6 +127,7 @@ var layers = []rule{
 	{"kube/check", []string{"model", "smi", "mesh", "mesh/all", "deploy", "deploy/", "kube", "kube/"}, "a check looks at everything and changes nothing"},
 	{"kube/api", nil, "what anymesh says in a cluster is plain data"},
 	{"webhook", []string{"model", "object", "smi", "smi/version"}, "an API server asks about objects, one by one; what the mesh thinks of them comes as a function"},
+	{"webhook/inject", nil, "a pod is changed by what it says and what the mesh is called"},
 	{"webhook/certs", nil, "certificates do not depend on what is served with them"},
 	{"deploy", []string{"object", "deploy/"}, "what is installed is made from what the rooms say of themselves"},
 	{"deploy/manifest", []string{"model", "object", "smi", "mesh", "mesh/all", "deploy", "deploy/schema"}, "permissions follow from the kinds that drivers write"},

@@ -23,6 +23,7 @@ type Options struct {
 	Secret      string   // that the replicas share; it is made where it is missing
 	Definitions []string // CustomResourceDefinitions that convert by the Service; those that do otherwise are left alone
 	Validation  string   // ValidatingWebhookConfiguration that calls the Service; empty: none
+	Injection   string   // MutatingWebhookConfiguration that calls the Service; empty: none
 
 	Life          time.Duration // of a serving certificate; 90 days if zero
 	AuthorityLife time.Duration // of an authority; two years if zero

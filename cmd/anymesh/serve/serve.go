@@ -26,6 +26,7 @@ import (
 	"github.com/anymesh/anymesh/kube/controller"
 	"github.com/anymesh/anymesh/webhook"
 	"github.com/anymesh/anymesh/webhook/certs"
+	"github.com/anymesh/anymesh/webhook/inject"
 )
 
 // Options say where everything is served. An empty address is not.
@@ -36,7 +37,9 @@ type Options struct {
 	Webhook      string
 	Certificates string // folder of tls.crt and tls.key; empty: the webhook's own
 	Pprof        string
-	Drain        time.Duration // for which the webhook still answers at the end
+	Builtin      *Builtin       // the built-in mesh; nil: it is not run here
+	Proxy        inject.Options // what is put into pods of the built-in mesh
+	Drain        time.Duration  // for which the webhook still answers at the end
 	Version      string
 	Logger       *slog.Logger
 	// Listening is told of each address that is served; may be nil.
@@ -60,7 +63,12 @@ func Run(ctx context.Context, ctl *controller.Controller, c *kube.Cluster, o Opt
 		if err != nil {
 			return err
 		}
-		h, err := webhook.New(webhook.Options{Judge: ctl.Judge, Ready: cert.Ready, Metrics: r})
+		w := webhook.Options{Judge: ctl.Judge, Ready: cert.Ready, Metrics: r}
+		if o.Builtin != nil {
+			o.Proxy.Mesh, o.Proxy.Version = o.Builtin.Mesh, o.Version
+			w.Inject = inject.New(o.Proxy)
+		}
+		h, err := webhook.New(w)
 		if err != nil {
 			return err
 		}
@@ -86,6 +94,9 @@ func Run(ctx context.Context, ctl *controller.Controller, c *kube.Cluster, o Opt
 			return err
 		}
 		g.Go(func() error { return plain(ctx, l, s.handler) })
+	}
+	if o.Builtin != nil {
+		g.Go(o.Builtin.Run)
 	}
 	g.Go(func() error { return ctl.Run(ctx) })
 	err := g.Wait()
@@ -117,7 +128,7 @@ func (o *Options) certificates(ctx context.Context, g *errgroup.Group, c *kube.C
 		}
 	}
 	m := certs.Manage(c.Dynamic, certs.Options{Namespace: o.Namespace, Service: schema.Service, Secret: Secret, Definitions: names,
-		Validation: deploy.Validation().Name, Logger: o.Logger})
+		Validation: deploy.Validation().Name, Injection: deploy.Injection().Name, Logger: o.Logger})
 	g.Go(func() error { m.Run(ctx); return nil })
 	return m, nil
 }
