@@ -18,7 +18,8 @@ const (
 	Name          = "anymesh" // of the Deployment, its account, its roles and its lease
 	WebhookName   = schema.Service
 	CertName      = "anymesh-webhook-cert"
-	Configuration = "anymesh" // ValidatingWebhookConfiguration
+	AuthorityName = "anymesh-ca" // Secret of the built-in mesh's CA
+	Configuration = "anymesh"    // ValidatingWebhookConfiguration
 )
 
 // Verbs.
@@ -130,6 +131,8 @@ func clusterRules() (out list) {
 		rule("apiextensions.k8s.io", list{"customresourcedefinitions"}, reads))
 	out = append(out, named("apiextensions.k8s.io", list{"customresourcedefinitions"}, definitions(), list{"patch"}),
 		named("admissionregistration.k8s.io", list{"validatingwebhookconfigurations"}, list{Configuration}, list{"get", "patch"}))
+	out = append(out, item{rule("authentication.k8s.io", list{"tokenreviews"}, list{"create"}), &builtinMesh},
+		item{named("admissionregistration.k8s.io", list{"mutatingwebhookconfigurations"}, list{Configuration}, list{"get", "patch"}), &builtinMesh})
 	for _, d := range all.Meshes() {
 		of := kinds(d)
 		when := has("meshes", d.Name)
@@ -156,6 +159,7 @@ func localRules() list {
 		named("coordination.k8s.io", list{"leases"}, list{Name}, list{"get", "update"}),
 		rule("", list{"secrets"}, list{"create"}),
 		named("", list{"secrets"}, list{CertName}, list{"get", "update"}),
+		item{named("", list{"secrets"}, list{AuthorityName}, list{"get", "update"}), &builtinMesh},
 	}
 }
 

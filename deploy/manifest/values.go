@@ -61,6 +61,7 @@ func options() []option {
 		{"webhook", "", []option{
 			{"failurePolicy", "while the webhook is away: Ignore takes objects unchecked, of which the controller does nothing that is broken; Fail takes none", string(*deploy.Validation().Webhooks[0].FailurePolicy)},
 		}},
+		{"builtin", "the built-in mesh: its control plane, and proxies in pods that ask for one by the label anymesh.dev/inject", []option{{"enabled", "", false}}},
 		{"podDisruptionBudget", "", []option{{"enabled", "", true}}},
 		{"networkPolicy", "lets in webhook calls, probes and scrapes, and nothing else", []option{{"enabled", "", true}}},
 		{"serviceMonitor", "for the Prometheus operator, whose kind the cluster must serve", []option{

@@ -127,8 +127,12 @@ func (o *Options) certificates(ctx context.Context, g *errgroup.Group, c *kube.C
 			names = append(names, d.Name)
 		}
 	}
+	injection := ""
+	if o.Builtin != nil {
+		injection = deploy.Injection().Name
+	}
 	m := certs.Manage(c.Dynamic, certs.Options{Namespace: o.Namespace, Service: schema.Service, Secret: Secret, Definitions: names,
-		Validation: deploy.Validation().Name, Injection: deploy.Injection().Name, Logger: o.Logger})
+		Validation: deploy.Validation().Name, Injection: injection, Logger: o.Logger})
 	g.Go(func() error { m.Run(ctx); return nil })
 	return m, nil
 }
