@@ -22,6 +22,7 @@ import (
 	"github.com/spiffe/go-spiffe/v2/bundle/x509bundle"
 	"github.com/spiffe/go-spiffe/v2/svid/x509svid"
 	"google.golang.org/grpc"
+	"google.golang.org/protobuf/types/known/structpb"
 
 	"github.com/anymesh/anymesh/proxy/ads"
 	"github.com/anymesh/anymesh/proxy/lane"
@@ -140,6 +141,7 @@ func (p *Proxy) assemble() {
 		Cluster:              n.Namespace + "/" + n.Workload,
 		UserAgentName:        "anymesh",
 		UserAgentVersionType: &corev3.Node_UserAgentVersion{UserAgentVersion: "1"},
+		Metadata:             &structpb.Struct{Fields: map[string]*structpb.Value{"kind": structpb.NewStringValue(n.Kind)}},
 	}, p.book, p.log)
 	p.book.Start(p.feed)
 

@@ -85,13 +85,14 @@ func cliMarkdown(c *cobra.Command) string {
 	var list []*cobra.Command
 	for _, s := range c.Commands() {
 		if s.IsAvailableCommand() && s.Name() != "help" && s.Name() != "completion" {
-			list = append(list, s)
+			list = append(append(list, s), s.Commands()...)
 			fmt.Fprintf(&b, "| [`%s`](#%s) | %s |\n", s.Name(), s.Name(), s.Short)
 		}
 	}
 	b.WriteString("| [`completion`](#completion) | Complete commands, flags and values in a shell |\n\n")
 	for _, s := range list {
-		fmt.Fprintf(&b, "## %s\n\n%s.\n\n```\nanymesh %s\n```\n\n", s.Name(), s.Short, s.Use)
+		path := strings.TrimPrefix(s.CommandPath(), c.Name()+" ")
+		fmt.Fprintf(&b, "## %s\n\n%s.\n\n```\nanymesh %s%s\n```\n\n", path, s.Short, strings.TrimSuffix(path, s.Name()), s.Use)
 		if s.Long != "" {
 			fmt.Fprintf(&b, "%s\n\n", s.Long)
 		}
