@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+// sizes: package: the hooks of two codecs stand here, of net/http and of HTTP/2 by frames, until HTTP/1 is read by frames of its own too
 
 // Package proxy is the data plane of the built-in mesh: one Proxy stands beside one workload.
 //
@@ -15,6 +16,8 @@
 //
 // The codecs of this package lean on net/http. They ask policy and hold none themselves, so another codec can take over
 // a listener without a change to what is allowed.
+//
+// HTTP/2 is relayed by frames (relay, h2, link): judge.go is the hook. The rest leans on net/http: exchange.go is the hook.
 //
 // Two rules hold throughout. What is not understood is refused, never ignored. And what policy judged is what is handed
 // on, byte for byte: a path that could not be passed on as it was sent is answered with 400.

@@ -22,7 +22,9 @@ import (
 	"google.golang.org/grpc"
 
 	"github.com/anymesh/anymesh/proxy/ads"
+	"github.com/anymesh/anymesh/proxy/link"
 	"github.com/anymesh/anymesh/proxy/policy"
+	"github.com/anymesh/anymesh/proxy/relay"
 	"github.com/anymesh/anymesh/proxy/state"
 	"github.com/anymesh/anymesh/proxy/stats"
 	"github.com/anymesh/anymesh/proxy/upstream"
@@ -34,6 +36,9 @@ const DefaultInboundPort = 15006
 
 // sweepPeriod is how often unused names are dropped and connections with an outdated certificate renewed.
 const sweepPeriod = 30 * time.Second
+
+// idleConn is how long an unused connection is kept: longer than callers keep theirs in a pool.
+const idleConn = 5 * time.Minute
 
 // Node is the workload that a proxy stands beside.
 type Node struct {
@@ -78,11 +83,14 @@ type Proxy struct {
 	once     sync.Once
 	ready    chan struct{}
 
-	outListener   net.Listener
-	out, in       *http.Server
-	tunnels       *wire.Handoff // connections out of CONNECT that turned out to speak HTTP
-	greeted       *wire.Handoff // inbound connections after their handshake
-	local1, local *http.Transport
+	outListener net.Listener
+	out, in     *http.Server
+	out2, in2   relay.Server  // the same for HTTP/2
+	tunnels     *wire.Handoff // connections out of CONNECT that turned out to speak HTTP
+	plain       *wire.Handoff // outbound connections that speak HTTP/1
+	processes   sync.Map      // port → *process
+	greeted     *wire.Handoff // inbound connections after their handshake
+	local1      *http.Transport
 
 	mu      sync.Mutex
 	conns   map[*inConn]struct{}
@@ -113,7 +121,8 @@ func New(cfg Config) (*Proxy, error) {
 	p := &Proxy{
 		cfg: cfg, log: cfg.Logger.With("workload", n.Namespace+"/"+n.Workload, "pod", n.Pod),
 		admitted: make(chan struct{}), ready: make(chan struct{}), conns: map[*inConn]struct{}{},
-		outListener: &wire.Near{Listener: l, Own: n.IP}, tunnels: wire.NewHandoff(l.Addr()), greeted: wire.NewHandoff(l.Addr()),
+		outListener: &wire.Near{Listener: l, Own: n.IP}, tunnels: wire.NewHandoff(l.Addr()),
+		plain: wire.NewHandoff(l.Addr()), greeted: wire.NewHandoff(l.Addr()),
 	}
 	p.assemble()
 	return p, nil
@@ -140,20 +149,14 @@ func (p *Proxy) assemble() {
 	errlog := slog.NewLogLogger(p.log.Handler(), slog.LevelDebug)
 	p.out = server(p.serveOutbound)
 	p.out.ErrorLog = errlog
-	p.out.Protocols.SetUnencryptedHTTP2(true)
 	p.out.ConnContext = tunnelContext
 	p.in = server(p.serveInbound)
 	p.in.ErrorLog = errlog
-	p.in.Protocols.SetHTTP2(true)
 	p.in.ConnContext = inConnContext
 
-	p.local1, p.local = &http.Transport{}, &http.Transport{}
-	for _, t := range []*http.Transport{p.local1, p.local} {
-		upstream.Tune(t)
-		t.DialContext = (&net.Dialer{Timeout: 5 * time.Second}).DialContext
-	}
+	p.local1 = &http.Transport{DialContext: (&net.Dialer{Timeout: 5 * time.Second}).DialContext}
+	upstream.Tune(p.local1)
 	p.local1.Protocols.SetHTTP1(true)
-	p.local.Protocols.SetUnencryptedHTTP2(true)
 }
 
 func server(h http.HandlerFunc) *http.Server {
@@ -161,8 +164,7 @@ func server(h http.HandlerFunc) *http.Server {
 		Handler:           h,
 		Protocols:         new(http.Protocols),
 		ReadHeaderTimeout: time.Minute,
-		IdleTimeout:       5 * time.Minute, // longer than pooled connections are kept by the callers
-		HTTP2:             &http.HTTP2Config{MaxConcurrentStreams: 1000},
+		IdleTimeout:       idleConn,
 	}
 	s.Protocols.SetHTTP1(true)
 	return s
@@ -195,8 +197,9 @@ func (p *Proxy) Run(ctx context.Context) error {
 	}
 	start(func() error { return p.feed.Run(bg) })
 	all.Go(func() { p.book.Sweep(bg, sweepPeriod) })
-	start(func() error { return p.out.Serve(p.outListener) })
-	start(func() error { return p.out.Serve(p.tunnels) })
+	start(func() error { return p.sort(p.outListener) })
+	start(func() error { return p.sort(p.tunnels) })
+	start(func() error { return p.out.Serve(p.plain) })
 	start(func() error { return p.in.Serve(p.greeted) })
 	defer p.halt()
 
@@ -227,7 +230,11 @@ func (p *Proxy) Run(ctx context.Context) error {
 // Finish takes no more requests of the workload and waits for those under way, until ctx ends. The inbound side goes on: where many
 // proxies end together, all of them Finish before the first one's Run is ended, so that no request finds its way closed.
 func (p *Proxy) Finish(ctx context.Context) {
+	p.outListener.Close()
+	var both sync.WaitGroup
+	both.Go(func() { p.out2.Shutdown(ctx) })
 	_ = p.out.Shutdown(ctx) // what is left is cut when Run ends
+	both.Wait()
 }
 
 // drain takes nothing new and waits for what is under way.
@@ -238,8 +245,9 @@ func (p *Proxy) drain(in net.Listener) {
 	ctx, cancel := context.WithTimeout(context.Background(), p.cfg.Drain)
 	defer cancel()
 	var all sync.WaitGroup
-	all.Go(func() { p.out.Shutdown(ctx) })
+	all.Go(func() { p.Finish(ctx) })
 	all.Go(func() { p.in.Shutdown(ctx) })
+	all.Go(func() { p.in2.Shutdown(ctx) })
 	all.Wait()
 	p.mu.Lock()
 	p.closing = true
@@ -267,13 +275,20 @@ func (p *Proxy) track(f func()) bool {
 
 // halt cuts what is left.
 func (p *Proxy) halt() {
+	p.outListener.Close()
 	p.out.Close()
 	p.in.Close()
+	p.out2.Close()
+	p.in2.Close()
+	p.plain.Close()
 	p.tunnels.Close()
 	p.greeted.Close()
 	for _, c := range p.open() {
 		c.abort()
 	}
 	p.local1.CloseIdleConnections()
-	p.local.CloseIdleConnections()
+	p.processes.Range(func(_, l any) bool {
+		(*link.Links)(l.(*process)).Retire()
+		return true
+	})
 }

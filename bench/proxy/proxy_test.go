@@ -56,7 +56,9 @@ func newSite(b *testing.B) *site {
 	s := &site{b: b, net: fmt.Sprintf("127.%d.%d", 3+rand.IntN(250), rand.IntN(256)), dir: b.TempDir(), body: bytes.Repeat([]byte("x"), size)}
 	l, err := net.Listen("tcp", s.net+".11:8080")
 	check(b, err)
-	srv := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write(s.body) })}
+	srv := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write(s.body) }), Protocols: new(http.Protocols)}
+	srv.Protocols.SetHTTP1(true)
+	srv.Protocols.SetUnencryptedHTTP2(true)
 	ended := make(chan error, 1)
 	go func() { ended <- srv.Serve(l) }()
 	b.Cleanup(func() {
@@ -193,6 +195,12 @@ func (s *site) round(c *http.Client, target string, n int, took *[]time.Duration
 // BenchmarkPair is two proxies of the mesh: out of web, in to catalog, mutual TLS between them, a split and a permission on the way.
 func BenchmarkPair(b *testing.B) {
 	s := newSite(b)
+	s.drive(s.mesh(), "http://catalog.shop:8080/products", &url.URL{Scheme: "http", Host: s.net + ".1:15001"})
+}
+
+// mesh runs the built-in mesh with the shop, and returns its process.
+func (s *site) mesh() int {
+	b := s.b
 	bin := filepath.Join(s.dir, "anymesh")
 	if out, err := exec.Command("go", "build", "-o", bin, "github.com/anymesh/anymesh/cmd/anymesh").CombinedOutput(); err != nil {
 		b.Fatalf("%v\n%s", err, out)
@@ -200,8 +208,7 @@ func BenchmarkPair(b *testing.B) {
 	world := filepath.Join(s.dir, "world")
 	check(b, os.Mkdir(world, 0o700))
 	s.write("world/shop.yaml", strings.ReplaceAll(shop, "NET", s.net))
-	pid := s.start(bin, "up", world, "--admin", "")
-	s.drive(pid, "http://catalog.shop:8080/products", &url.URL{Scheme: "http", Host: s.net + ".1:15001"})
+	return s.start(bin, "up", world, "--admin", "")
 }
 
 // BenchmarkNginxHop is one nginx that hands on in the clear.

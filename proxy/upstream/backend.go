@@ -49,7 +49,8 @@ type endpoint struct {
 // pools hold the HTTP connections made under one spec and one certificate.
 type pools struct {
 	h1, h2 *http.Transport
-	leaf   string // own certificate's serial number at the time
+	links  sync.Map // *endpoint → *link.Links: HTTP/2 by frames
+	leaf   string   // own certificate's serial number at the time
 }
 
 // New returns a cluster about which nothing is known yet.
@@ -86,6 +87,8 @@ func (b *Backend) Apply(spec *policy.Cluster, ends *policy.Endpoints) {
 	b.now.Store(k)
 	if old != nil && old.pools != k.pools {
 		old.pools.close()
+	} else if old != nil {
+		k.pools.forget(old.ends, k.ends)
 	}
 }
 
@@ -156,6 +159,7 @@ func Tune(t *http.Transport) {
 func (p *pools) close() {
 	p.h1.CloseIdleConnections()
 	p.h2.CloseIdleConnections()
+	p.retire(func(*endpoint) bool { return true })
 }
 
 // pick takes the less busy of two endpoints drawn at random. not is avoided where there is another.
