@@ -19,9 +19,10 @@ func (c *Conn) serve() {
 			c.turn.end()
 			c.reads.Add(1)
 		}
-		err = c.step()
-		if lone := (http2.StreamError{}); errors.As(err, &lone) {
-			err = c.malformed(lone.StreamID, lone.Code)
+		if err = c.step(); err != nil {
+			if lone := (http2.StreamError{}); errors.As(err, &lone) {
+				err = c.malformed(lone.StreamID, lone.Code)
+			}
 		}
 	}
 	c.turn.end()

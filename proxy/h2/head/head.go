@@ -99,7 +99,7 @@ func (b *Block) Request(h *message.Head) error {
 		}
 		return nil
 	}
-	if h.Scheme != "http" && h.Scheme != "https" || !visible(target) || target[0] != '/' && target != "*" {
+	if h.Scheme != "http" && h.Scheme != "https" || !visible(target) || !strings.HasPrefix(target, "/") && target != "*" {
 		return ErrMalformed
 	}
 	h.Path = target
@@ -155,7 +155,7 @@ func regular(h *message.Head, fs []hpack.HeaderField, end bool) error {
 			host, h.Fields = f.Value, h.Fields[:last]
 		case "content-length":
 			n, err := strconv.ParseUint(f.Value, 10, 63)
-			if err != nil || h.Length >= 0 || f.Value[0] == '+' {
+			if err != nil || h.Length >= 0 {
 				return ErrMalformed
 			}
 			h.Length = int64(n)
