@@ -35,6 +35,7 @@ type Conn struct {
 	nc   net.Conn
 	opts Options
 	done chan struct{}
+	met  chan struct{} // closed when the peer's first SETTINGS came
 
 	// The reader's own.
 	br     *bufio.Reader
@@ -107,7 +108,7 @@ func Client(nc net.Conn, o Options) *Conn {
 
 func newConn(nc net.Conn, o Options) *Conn {
 	r := bufio.NewReaderSize(nc, maxFrame)
-	c := &Conn{nc: nc, opts: o, br: r, done: make(chan struct{}), streams: map[uint32]*Stream{}, next: 1, open: startStreams,
+	c := &Conn{nc: nc, opts: o, br: r, done: make(chan struct{}), met: make(chan struct{}), streams: map[uint32]*Stream{}, next: 1, open: startStreams,
 		sendWindow: 65535, recvWindow: connWindow, startWindow: 65535, noise: newBudget(), resets: newBudget()}
 	c.work.L = &c.mu
 	c.fr = http2.NewFramer(io.Discard, r)
@@ -121,6 +122,9 @@ func newConn(nc net.Conn, o Options) *Conn {
 
 // Done is closed when the connection has ended.
 func (c *Conn) Done() <-chan struct{} { return c.done }
+
+// Met is closed when the peer has said what it takes. Streams that are opened before may be too many for it.
+func (c *Conn) Met() <-chan struct{} { return c.met }
 
 // Err is why the connection ended.
 func (c *Conn) Err() error {
@@ -212,7 +216,7 @@ func (c *Conn) fail(err error) {
 	for _, s := range streams {
 		s.closed = true
 	}
-	c.streams, c.waiting, c.closing = map[uint32]*Stream{}, nil, true
+	c.streams, c.waiting, c.held, c.closing = map[uint32]*Stream{}, nil, 0, true
 	var code http2.ConnectionError
 	if errors.As(err, &code) && len(c.out) < hardLimit {
 		c.putGoAway(c.last, http2.ErrCode(code))

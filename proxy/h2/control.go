@@ -151,6 +151,7 @@ func (c *Conn) takeSettings(f *http2.SettingsFrame) error {
 			c.open = MaxStreams
 			c.mu.Unlock()
 		}
+		defer close(c.met)
 	}
 	if f.IsAck() {
 		return c.idle(1)

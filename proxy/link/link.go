@@ -93,12 +93,20 @@ func (l *Links) room() bool {
 }
 
 func (l *Links) make(ctx context.Context, d *dial) {
+	var c *h2.Conn
 	nc, err := l.Dial(ctx)
+	if err == nil {
+		c = h2.Client(nc, h2.Options{Idle: l.Idle})
+		select {
+		case <-c.Met():
+		case <-c.Done():
+			err = c.Err()
+		}
+	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.dial, d.err = nil, err
 	if err == nil {
-		c := h2.Client(nc, h2.Options{Idle: l.Idle})
 		l.conns = append(l.conns, c)
 		if l.closed {
 			c.Leave()
