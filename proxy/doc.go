@@ -11,11 +11,13 @@
 //	state     what was said, warmed up and brought into force with one pointer swap
 //	policy    compiled, immutable answers: where does it go, may it pass
 //	upstream  endpoints, mTLS, connection pools
+//	lane, h1  plain HTTP/1.1, quickly
+//	message   the head of a message, as the quick codecs have it
 //	wire      bytes from one connection to another
 //	stats     counters by edge
 //
-// The codecs of this package lean on net/http. They ask policy and hold none themselves, so another codec can take over
-// a listener without a change to what is allowed.
+// There are two codecs for HTTP/1.1. Plain requests take the quick lane; all that is in the least unusual, and HTTP/2, goes through
+// net/http, and a connection that went there stays. Both ask policy, hold none themselves, and answer alike.
 //
 // HTTP/2 is relayed by frames (relay, h2, link): judge.go is the hook. The rest leans on net/http: exchange.go is the hook.
 //

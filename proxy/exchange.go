@@ -13,6 +13,7 @@ import (
 
 	"golang.org/x/net/http/httpguts"
 
+	"github.com/anymesh/anymesh/proxy/h1"
 	"github.com/anymesh/anymesh/proxy/policy"
 	"github.com/anymesh/anymesh/proxy/stats"
 	"github.com/anymesh/anymesh/proxy/wire"
@@ -48,7 +49,7 @@ func newExchange(w http.ResponseWriter, r *http.Request) (*exchange, error) {
 		}
 	}
 	trailers := httpguts.HeaderValuesContainsToken(r.Header["Te"], "trailers")
-	strip(r.Header)
+	h1.Strip(r.Header)
 	delete(r.Header, "Expect") // this hop has answered it
 	delete(r.Header, "X-Forwarded-Client-Cert")
 	if trailers {
@@ -100,21 +101,6 @@ func target(raw string) (path string, u *url.URL, err error) {
 	return path, u, nil
 }
 
-// hopHeaders concern one connection only.
-var hopHeaders = []string{"Connection", "Proxy-Connection", "Keep-Alive", "Proxy-Authenticate", "Proxy-Authorization",
-	"Te", "Trailer", "Transfer-Encoding", "Upgrade", "Http2-Settings"}
-
-func strip(h http.Header) {
-	for _, v := range h["Connection"] {
-		for name := range strings.SplitSeq(v, ",") {
-			h.Del(strings.TrimSpace(name))
-		}
-	}
-	for _, name := range hopHeaders {
-		delete(h, name)
-	}
-}
-
 // request is what is sent on.
 func (x *exchange) request(ctx context.Context) *http.Request {
 	r := x.r
@@ -141,12 +127,14 @@ func (x *exchange) respond(ctx context.Context, res *http.Response) stats.Outcom
 		defer context.AfterFunc(ctx, func() { res.Body.Close() })()
 	}
 	h := x.w.Header()
-	strip(res.Header)
+	h1.Strip(res.Header)
 	for k, v := range res.Header {
 		h[k] = v
 	}
-	if _, ok := h["Date"]; !ok {
-		h["Date"] = nil // not ours to add
+	for _, k := range []string{"Date", "Content-Type"} {
+		if _, ok := h[k]; !ok {
+			h[k] = nil // not ours to add
+		}
 	}
 	for k := range res.Trailer {
 		h.Add("Trailer", k)

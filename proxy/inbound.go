@@ -56,12 +56,16 @@ func (p *Proxy) greet(raw net.Conn) {
 	p.conns[c] = struct{}{}
 	p.mu.Unlock()
 	taken := false
-	if c.chain == policy.ForBytes {
+	switch {
+	case c.chain == policy.ForBytes:
 		taken = p.track(func() { p.serveBytes(t, c) })
-	} else if t.ConnectionState().NegotiatedProtocol == "h2" {
-		p.in2.Serve(t, c, idleConn)
+	case t.ConnectionState().NegotiatedProtocol == "h2":
+		p.in2.Serve(t, c, idleTimeout)
 		taken = true
-	} else {
+	case t.ConnectionState().NegotiatedProtocol == "http/1.1":
+		p.quickInbound.Take(t, p.quickIn(c))
+		return
+	default:
 		taken = p.greeted.Push(t)
 	}
 	if !taken {

@@ -95,5 +95,8 @@ func (p *Proxy) open() []*inConn {
 type inConnKey struct{}
 
 func inConnContext(ctx context.Context, c net.Conn) context.Context {
+	if r, ok := c.(*wire.Resumed); ok {
+		c = r.Conn
+	}
 	return context.WithValue(ctx, inConnKey{}, c.(*tls.Conn).NetConn().(*inConn))
 }

@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
+// sizes: package: two codecs ask the same policy and must answer alike, so they are read side by side
+
 package proxy
 
 import (
@@ -22,6 +24,7 @@ import (
 	"google.golang.org/grpc"
 
 	"github.com/anymesh/anymesh/proxy/ads"
+	"github.com/anymesh/anymesh/proxy/lane"
 	"github.com/anymesh/anymesh/proxy/link"
 	"github.com/anymesh/anymesh/proxy/policy"
 	"github.com/anymesh/anymesh/proxy/relay"
@@ -36,9 +39,6 @@ const DefaultInboundPort = 15006
 
 // sweepPeriod is how often unused names are dropped and connections with an outdated certificate renewed.
 const sweepPeriod = 30 * time.Second
-
-// idleConn is how long an unused connection is kept: longer than callers keep theirs in a pool.
-const idleConn = 5 * time.Minute
 
 // Node is the workload that a proxy stands beside.
 type Node struct {
@@ -83,20 +83,23 @@ type Proxy struct {
 	once     sync.Once
 	ready    chan struct{}
 
-	outListener net.Listener
-	out, in     *http.Server
-	out2, in2   relay.Server  // the same for HTTP/2
-	tunnels     *wire.Handoff // connections out of CONNECT that turned out to speak HTTP
-	plain       *wire.Handoff // outbound connections that speak HTTP/1
-	processes   sync.Map      // port → *process
-	greeted     *wire.Handoff // inbound connections after their handshake
-	local1      *http.Transport
+	outListener   net.Listener
+	quickOutbound lane.Server // plain HTTP/1.1
+	quickInbound  lane.Server
+	out2, in2     relay.Server  // HTTP/2
+	out, in       *http.Server  // all else
+	tunnels       *wire.Handoff // connections to be sorted: odd ones, and those out of CONNECT that turned out to speak HTTP
+	plain         *wire.Handoff // those of them for out
+	greeted       *wire.Handoff // inbound connections after their handshake, for in
+	local1        *http.Transport
+	processes     sync.Map // port → *process
 
-	mu      sync.Mutex
-	conns   map[*inConn]struct{}
-	work    sync.WaitGroup // connections of bytes
-	closing bool           // work takes nothing new
-	self    atomic.Pointer[string]
+	mu         sync.Mutex
+	conns      map[*inConn]struct{}
+	neighbours map[uint16]*upstream.Process // the local process, by port
+	work       sync.WaitGroup               // connections of bytes
+	closing    bool                         // work takes nothing new
+	self       atomic.Pointer[string]
 }
 
 // New prepares a Proxy and opens its outbound port. Run makes it work.
@@ -120,7 +123,7 @@ func New(cfg Config) (*Proxy, error) {
 	}
 	p := &Proxy{
 		cfg: cfg, log: cfg.Logger.With("workload", n.Namespace+"/"+n.Workload, "pod", n.Pod),
-		admitted: make(chan struct{}), ready: make(chan struct{}), conns: map[*inConn]struct{}{},
+		admitted: make(chan struct{}), ready: make(chan struct{}), conns: map[*inConn]struct{}{}, neighbours: map[uint16]*upstream.Process{},
 		outListener: &wire.Near{Listener: l, Own: n.IP}, tunnels: wire.NewHandoff(l.Addr()),
 		plain: wire.NewHandoff(l.Addr()), greeted: wire.NewHandoff(l.Addr()),
 	}
@@ -154,17 +157,25 @@ func (p *Proxy) assemble() {
 	p.in.ErrorLog = errlog
 	p.in.ConnContext = inConnContext
 
+	p.quickOutbound.Slow, p.quickInbound.Slow = p.tunnels.Push, p.greeted.Push
+	for _, s := range []*lane.Server{&p.quickOutbound, &p.quickInbound} {
+		s.Idle, s.Header = idleTimeout, headerTimeout
+	}
+
 	p.local1 = &http.Transport{DialContext: (&net.Dialer{Timeout: 5 * time.Second}).DialContext}
 	upstream.Tune(p.local1)
 	p.local1.Protocols.SetHTTP1(true)
 }
 
+// How long a connection may wait, for a head and between requests: longer than pooled connections are kept by the callers.
+const headerTimeout, idleTimeout = time.Minute, 5 * time.Minute
+
 func server(h http.HandlerFunc) *http.Server {
 	s := &http.Server{
 		Handler:           h,
 		Protocols:         new(http.Protocols),
-		ReadHeaderTimeout: time.Minute,
-		IdleTimeout:       idleConn,
+		ReadHeaderTimeout: headerTimeout,
+		IdleTimeout:       idleTimeout,
 	}
 	s.Protocols.SetHTTP1(true)
 	return s
@@ -197,7 +208,10 @@ func (p *Proxy) Run(ctx context.Context) error {
 	}
 	start(func() error { return p.feed.Run(bg) })
 	all.Go(func() { p.book.Sweep(bg, sweepPeriod) })
-	start(func() error { return p.sort(p.outListener) })
+	all.Go(func() { p.sweep(bg) })
+	all.Go(func() { p.quickOutbound.Watch(bg) })
+	all.Go(func() { p.quickInbound.Watch(bg) })
+	start(func() error { return p.quickOutbound.Serve(p.outListener, p.quickOut) })
 	start(func() error { return p.sort(p.tunnels) })
 	start(func() error { return p.out.Serve(p.plain) })
 	start(func() error { return p.in.Serve(p.greeted) })
@@ -230,9 +244,9 @@ func (p *Proxy) Run(ctx context.Context) error {
 // Finish takes no more requests of the workload and waits for those under way, until ctx ends. The inbound side goes on: where many
 // proxies end together, all of them Finish before the first one's Run is ended, so that no request finds its way closed.
 func (p *Proxy) Finish(ctx context.Context) {
-	p.outListener.Close()
 	var both sync.WaitGroup
 	both.Go(func() { p.out2.Shutdown(ctx) })
+	p.quickOutbound.Shutdown(ctx)
 	_ = p.out.Shutdown(ctx) // what is left is cut when Run ends
 	both.Wait()
 }
@@ -246,6 +260,7 @@ func (p *Proxy) drain(in net.Listener) {
 	defer cancel()
 	var all sync.WaitGroup
 	all.Go(func() { p.Finish(ctx) })
+	all.Go(func() { p.quickInbound.Shutdown(ctx) })
 	all.Go(func() { p.in.Shutdown(ctx) })
 	all.Go(func() { p.in2.Shutdown(ctx) })
 	all.Wait()
@@ -275,7 +290,8 @@ func (p *Proxy) track(f func()) bool {
 
 // halt cuts what is left.
 func (p *Proxy) halt() {
-	p.outListener.Close()
+	p.quickOutbound.Close()
+	p.quickInbound.Close()
 	p.out.Close()
 	p.in.Close()
 	p.out2.Close()
@@ -286,6 +302,11 @@ func (p *Proxy) halt() {
 	for _, c := range p.open() {
 		c.abort()
 	}
+	p.mu.Lock()
+	for _, n := range p.neighbours {
+		n.Close()
+	}
+	p.mu.Unlock()
 	p.local1.CloseIdleConnections()
 	p.processes.Range(func(_, l any) bool {
 		(*link.Links)(l.(*process)).Retire()

@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/anymesh/anymesh/proxy/lane"
 	"github.com/anymesh/anymesh/proxy/stats"
 )
 
@@ -16,10 +17,12 @@ import (
 const (
 	headerDenied = "X-Anymesh-Denied" // value: access
 	headerError  = "X-Anymesh-Error"  // a short reason
+	fieldDenied  = "x-anymesh-denied" // the same as the fast codecs spell them
+	fieldError   = "x-anymesh-error"
 )
 
 // statusClientGone is counted when the client left before the end. It is never sent.
-const statusClientGone = 499
+const statusClientGone = lane.ClientGone
 
 // deny answers a request that policy refuses. The answer is the same whatever the reason: who is refused learns nothing
 // about what would have been admitted.

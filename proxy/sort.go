@@ -12,10 +12,7 @@ import (
 	"golang.org/x/net/http2"
 )
 
-// firstByte is how long a client of the outbound side may be silent before its first request.
-const firstByte = time.Minute
-
-// sort gives each connection of the outbound side to its codec, until l is closed.
+// sort gives each connection of l to its codec, until l is closed.
 func (p *Proxy) sort(l net.Listener) error {
 	for {
 		c, err := l.Accept()
@@ -23,9 +20,7 @@ func (p *Proxy) sort(l net.Listener) error {
 			return http.ErrServerClosed
 		}
 		if err != nil {
-			p.log.Warn("outbound: accept", "err", err)
-			time.Sleep(10 * time.Millisecond) // out of files: let some be closed
-			continue
+			return err
 		}
 		go p.sortOne(c)
 	}
@@ -37,7 +32,7 @@ func (p *Proxy) sortOne(c net.Conn) {
 	if !ok {
 		t = &tunnel{Conn: c, r: bufio.NewReader(c)}
 	}
-	_ = c.SetReadDeadline(time.Now().Add(firstByte)) // fails on a closed connection only
+	_ = c.SetReadDeadline(time.Now().Add(headerTimeout)) // fails on a closed connection only
 	two := true
 	for i := 1; two && i <= len(http2.ClientPreface); i++ {
 		b, err := t.r.Peek(i)
@@ -48,7 +43,7 @@ func (p *Proxy) sortOne(c net.Conn) {
 	}
 	_ = c.SetReadDeadline(time.Time{})
 	if two {
-		p.out2.Serve(t, &outward{p, t.name}, idleConn)
+		p.out2.Serve(t, &outward{p, t.name}, idleTimeout)
 	} else if !p.plain.Push(t) {
 		t.Close()
 	}

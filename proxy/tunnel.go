@@ -4,7 +4,6 @@ package proxy
 
 import (
 	"bufio"
-	"bytes"
 	"context"
 	"io"
 	"net"
@@ -13,14 +12,11 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/anymesh/anymesh/proxy/h1"
 	"github.com/anymesh/anymesh/proxy/state"
 	"github.com/anymesh/anymesh/proxy/stats"
 	"github.com/anymesh/anymesh/proxy/wire"
 )
-
-// sniffWait is how long a client may stay silent on a port of unknown protocol before it is taken for one where the
-// server speaks first.
-const sniffWait = 300 * time.Millisecond
 
 // tunnel is a connection of which something was read already: most came in through CONNECT.
 type tunnel struct {
@@ -110,7 +106,7 @@ func hijack(w http.ResponseWriter, name string) (*tunnel, error) {
 
 // carry serves an established tunnel. up is nil where the protocol is still to be found out.
 func (p *Proxy) carry(t *tunnel, h *state.Host, up *upward) {
-	if up == nil && (h.TCP == nil || speaksHTTP(t)) {
+	if up == nil && (h.TCP == nil || wire.SpeaksHTTP(t, t.r)) {
 		if !p.tunnels.Push(t) {
 			t.Close()
 		}
@@ -157,39 +153,6 @@ func (p *Proxy) dial(ctx context.Context, h *state.Host) (*upward, error) {
 	return u, nil
 }
 
-var methods = []string{"GET ", "HEAD ", "POST ", "PUT ", "PATCH ", "DELETE ", "OPTIONS ", "TRACE ", "PRI * HTTP/2.0\r\n"}
-
-// speaksHTTP looks at the first bytes of a connection without taking them: a whole HTTP/1 request line, or HTTP/2's
-// preface.
-func speaksHTTP(t *tunnel) bool {
-	_ = t.SetReadDeadline(time.Now().Add(sniffWait))
-	defer t.SetReadDeadline(time.Time{})
-	for n := 1; n <= t.r.Size(); n++ {
-		if _, err := t.r.Peek(n); err != nil {
-			return false
-		}
-		b, _ := t.r.Peek(t.r.Buffered())
-		n = len(b)
-		line, _, whole := bytes.Cut(b, []byte("\n"))
-		if !couldBeHTTP(string(b)) {
-			return false
-		}
-		if whole {
-			return bytes.HasPrefix(b, []byte("PRI ")) || bytes.Contains(line, []byte(" HTTP/1."))
-		}
-	}
-	return false
-}
-
-func couldBeHTTP(s string) bool {
-	for _, m := range methods {
-		if strings.HasPrefix(s, m) || strings.HasPrefix(m, s) {
-			return true
-		}
-	}
-	return false
-}
-
 // tunnel carries a switched protocol, WebSocket, until either end is done.
 func (x *exchange) tunnel(ctx context.Context, res *http.Response) stats.Outcome {
 	up, ok := res.Body.(io.ReadWriteCloser)
@@ -198,7 +161,7 @@ func (x *exchange) tunnel(ctx context.Context, res *http.Response) stats.Outcome
 		return x.fail(http.StatusBadGateway, "the server switched to a protocol that was not asked for")
 	}
 	h := x.w.Header()
-	strip(res.Header)
+	h1.Strip(res.Header)
 	for k, v := range res.Header {
 		h[k] = v
 	}

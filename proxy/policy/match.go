@@ -41,8 +41,12 @@ func (c *Compiler) regex(m *matcherv3.RegexMatcher) (func(string) bool, error) {
 	if err != nil {
 		return nil, fmt.Errorf("regex %q: %w", m.Regex, err)
 	}
-	if text, whole := bare.LiteralPrefix(); whole {
+	// A beginning without anything special, which most paths have, is a quick way to say no.
+	switch text, whole := bare.LiteralPrefix(); {
+	case whole:
 		f = func(s string) bool { return s == text }
+	case text != "":
+		f = func(s string) bool { return strings.HasPrefix(s, text) && re.MatchString(s) }
 	}
 	if c.regexes == nil || len(c.regexes) >= maxRegexes {
 		c.regexes = map[string]func(string) bool{}

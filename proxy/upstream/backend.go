@@ -11,6 +11,7 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -38,6 +39,7 @@ type known struct {
 	spec  *policy.Cluster
 	ends  []*endpoint
 	pools *pools
+	lines map[*endpoint]*Lines // of pools, found once
 }
 
 type endpoint struct {
@@ -50,7 +52,8 @@ type endpoint struct {
 type pools struct {
 	h1, h2 *http.Transport
 	links  sync.Map // *endpoint → *link.Links: HTTP/2 by frames
-	leaf   string   // own certificate's serial number at the time
+	book   book
+	leaf   string // own certificate's serial number at the time
 }
 
 // New returns a cluster about which nothing is known yet.
@@ -84,25 +87,40 @@ func (b *Backend) Apply(spec *policy.Cluster, ends *policy.Endpoints) {
 		}
 		k.ends = append(k.ends, e)
 	}
+	k.find()
 	b.now.Store(k)
 	if old != nil && old.pools != k.pools {
 		old.pools.close()
 	} else if old != nil {
 		k.pools.forget(old.ends, k.ends)
+		k.pools.book.keep(func(a netip.AddrPort) bool { return slices.Contains(ends.Addrs, a) })
 	}
 }
 
-// Renew starts new pools when the workload's own certificate has changed: connections show the certificate that they
-// were made with for as long as they live.
+// find looks up the lines to each endpoint.
+func (k *known) find() {
+	k.lines = make(map[*endpoint]*Lines, len(k.ends))
+	for _, e := range k.ends {
+		k.lines[e] = k.pools.book.at(e.addr)
+	}
+}
+
+// Renew closes what was not used for long, and starts new pools when the workload's own certificate has changed: connections show the
+// certificate that they were made with for as long as they live.
 func (b *Backend) Renew() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	old := b.now.Load()
-	if old == nil || old.pools.leaf == b.leaf() {
+	if old == nil {
+		return
+	}
+	if old.pools.leaf == b.leaf() {
+		old.pools.book.sweep(time.Now().Add(-idleTimeout))
 		return
 	}
 	k := *old
 	k.pools = b.pools(k.spec)
+	k.find()
 	b.now.Store(&k)
 	old.pools.close()
 }
@@ -160,6 +178,7 @@ func (p *pools) close() {
 	p.h1.CloseIdleConnections()
 	p.h2.CloseIdleConnections()
 	p.retire(func(*endpoint) bool { return true })
+	p.book.keep(func(netip.AddrPort) bool { return false })
 }
 
 // pick takes the less busy of two endpoints drawn at random. not is avoided where there is another.
