@@ -4,6 +4,7 @@
 package lens
 
 import (
+	"maps"
 	"slices"
 
 	"github.com/anymesh/anymesh/mesh"
@@ -108,10 +109,31 @@ func (l *Lens) Parts(refs []metrics.Ref) (out []Part) {
 	if len(terms) > 0 {
 		out = append(out, l.part(refs[from:], terms))
 	}
+	if len(out) > many {
+		return []Part{l.all(refs)}
+	}
 	if len(out) == 1 {
 		out[0].Of = nil
 	}
 	return out
+}
+
+// many is how many queries resources are named in: for more of them than these hold, all names of their namespaces are asked for, and sorted out here.
+const many = 8
+
+func (l *Lens) all(refs []metrics.Ref) Part {
+	where := query.Known(l.Name)
+	if l.Name.KindLabel != "" {
+		where = append(where, mesh.Matcher{Label: l.Name.KindLabel, Op: "=", Value: l.Kind.Name})
+	}
+	spaces := map[string]bool{}
+	for _, r := range refs {
+		spaces[r.Namespace] = true
+	}
+	if l.By == Itself && l.Name.Namespace != "" && len(spaces) <= 100 {
+		where = append(where, query.In(l.Name.Namespace, slices.Sorted(maps.Keys(spaces))))
+	}
+	return Part{Where: where}
 }
 
 func (l *Lens) part(refs []metrics.Ref, terms []query.Term) Part {
