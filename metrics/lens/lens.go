@@ -20,6 +20,8 @@ type Lens struct {
 	Many bool // names that are told apart may be one resource
 
 	finder *Finder
+	named  []mesh.Named                  // what was read last
+	one    []metrics.Ref                 // which is mostly one
 	pods   map[metrics.Ref][]metrics.Ref // by pods: whose they are, where the question names the resources
 }
 
@@ -207,10 +209,10 @@ func (l *Lens) serviceTerms(refs []metrics.Ref) (out []query.Term) {
 	return out
 }
 
-// Read gives the resources that a sample's labels name.
+// Read gives the resources that a sample's labels name. They are good until the next reading.
 func (l *Lens) Read(labels map[string]string) ([]metrics.Ref, Sight) {
-	all := query.Read(l.Name, labels)
-	if len(all) == 0 {
+	l.named = query.Read(l.named[:0], &l.Name, labels)
+	if len(l.named) == 0 {
 		if l.Name.Composed == nil && l.Name.Namespace != "" && l.Name.Namespace != l.Name.Name {
 			if ns := labels[l.Name.Namespace]; ns != "" && !slices.Contains(l.Name.Unknown, ns) {
 				return nil, Elsewhere // it is in the mesh, and of a kind that this label does not name
@@ -218,7 +220,7 @@ func (l *Lens) Read(labels map[string]string) ([]metrics.Ref, Sight) {
 		}
 		return nil, Nobody
 	}
-	n, state := l.choose(all)
+	n, state := l.choose(l.named)
 	if state != Seen {
 		return nil, state
 	}
@@ -232,10 +234,11 @@ func (l *Lens) Read(labels map[string]string) ([]metrics.Ref, Sight) {
 		return []metrics.Ref{{Kind: "Namespace", Name: n.Name}}, Seen
 	}
 	r := metrics.Ref{Kind: l.Kind.Name, Namespace: n.Namespace, Name: n.Name}
-	if l.Name.Kind == mesh.Workload && !l.finder.isKind(r, query.Kind(l.Name, labels)) {
+	if l.Name.Kind == mesh.Workload && !l.finder.isKind(r, query.Kind(&l.Name, labels)) {
 		return nil, Elsewhere
 	}
-	return []metrics.Ref{r}, Seen
+	l.one = append(l.one[:0], r)
+	return l.one, Seen
 }
 
 // choose is the one name that several readings of a label come to, by what there is.
