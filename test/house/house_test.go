@@ -114,6 +114,7 @@ var layers = []rule{
 	{"xds", []string{"model", "mesh", "mesh/builtin"}, "the xDS server serves what the built-in driver says"},
 	{"bench/gen", []string{"model", "store"}, "the workload of the benchmarks is made of facts"},
 	{"up/world", []string{"model", "metrics"}, "metrics ask which resources there are; facts tell it"},
+	{"up/tap", []string{"proxy", "proxy/"}, "what passes is told by the proxies"},
 	{"up", []string{"metrics", "metrics/", "model", "mesh", "mesh/builtin", "store", "engine", "file", "file/", "identity", "xds", "proxy", "proxy/"}, "one machine's mesh puts the parts together"},
 	{"demo", []string{"model", "up", "file", "file/", "engine", "proxy", "proxy/"}, "the demo is a user of the mesh"},
 	{"demo/kubernetes", []string{"*"}, "a program that puts a cluster, its source and the demo together"},
