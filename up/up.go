@@ -30,6 +30,7 @@ import (
 	"github.com/anymesh/anymesh/proxy"
 	"github.com/anymesh/anymesh/proxy/stats"
 	"github.com/anymesh/anymesh/store"
+	"github.com/anymesh/anymesh/up/tap"
 	"github.com/anymesh/anymesh/xds"
 )
 
@@ -95,6 +96,7 @@ type Mesh struct {
 	admin   net.Listener
 	fleet   *fleet
 	numbers *numbers // nil: nobody can ask
+	tap     tap.Tap
 
 	// Of the engine's loop.
 	serve    func()          // starts the control plane's server, once
