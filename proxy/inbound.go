@@ -60,7 +60,7 @@ func (p *Proxy) greet(raw net.Conn) {
 	case c.chain == policy.ForBytes:
 		taken = p.track(func() { p.serveBytes(t, c) })
 	case t.ConnectionState().NegotiatedProtocol == "http/1.1":
-		p.quickInbound.Take(t, p.quickIn(c))
+		go p.quickInbound.Take(t, p.quickIn(c)) // on a small stack: the handshake's is large
 		return
 	default:
 		taken = p.greeted.Push(t)
