@@ -63,7 +63,7 @@ func (p *Proxy) greet(raw net.Conn) {
 		p.in2.Serve(t, c, idleTimeout)
 		taken = true
 	case t.ConnectionState().NegotiatedProtocol == "http/1.1":
-		p.quickInbound.Take(t, p.quickIn(c))
+		go p.quickInbound.Take(t, p.quickIn(c)) // on a small stack: the handshake's is large
 		return
 	default:
 		taken = p.greeted.Push(t)

@@ -160,7 +160,7 @@ func (p *Proxy) assemble() {
 
 	p.quickOutbound.Slow, p.quickInbound.Slow = p.tunnels.Push, p.greeted.Push
 	for _, s := range []*lane.Server{&p.quickOutbound, &p.quickInbound} {
-		s.Idle, s.Header = idleTimeout, headerTimeout
+		s.Idle, s.Header, s.Log = idleTimeout, headerTimeout, p.log
 	}
 
 	p.local1 = &http.Transport{DialContext: (&net.Dialer{Timeout: 5 * time.Second}).DialContext}

@@ -134,16 +134,16 @@ var direct = fmt.Sprintf("GET /r%d/v1/items/17 HTTP/1.1\r\nHost: catalog.shop:80
 func (s *site) haproxyHop(ruled bool, n int) (contestant, bool) {
 	var front strings.Builder
 	if ruled {
-		front.WriteString("  http-request set-var(req.n) rand(100)\n  acl few var(req.n) -m int ge 90\n  acl get method GET\n")
+		front.WriteString("  acl get method GET\n")
 		front.WriteString("  http-request del-header X-Forwarded-Client-Cert\n  http-request set-header X-Forwarded-Client-Cert By=spiffe://a;URI=spiffe://b\n")
 		for i := range rules {
-			fmt.Fprintf(&front, "  acl r%d path_reg ^/r%[1]d/v[0-9]+/items/[0-9]+$\n  use_backend v2 if r%[1]d get few\n  use_backend v1 if r%[1]d get\n", i)
+			fmt.Fprintf(&front, "  acl r%d path_reg ^/r%[1]d/v[0-9]+/items/[0-9]+$\n  use_backend split if get r%[1]d\n", i)
 		}
 	} else {
 		front.WriteString("  default_backend v1\n")
 	}
 	addr := fmt.Sprintf("%s.%d:15001", s.net, n)
-	return s.haproxy(addr, fmt.Sprintf("frontend f\n  bind %s\n%sbackend v1\n  server a %[3]s.11:8080\nbackend v2\n  server a %[3]s.11:8080\n", addr, front.String(), s.net))
+	return s.haproxy(addr, fmt.Sprintf("frontend f\n  bind %s\n%sbackend v1\n  server a %[3]s.11:8080\nbackend split\n  server v1 %[3]s.11:8080 weight 90\n  server v2 %[3]s.11:8080 weight 10\n", addr, front.String(), s.net))
 }
 
 // BenchmarkHop is one hop in the clear: ours, HAProxy, nginx, and Go's ReverseProxy, in turns.

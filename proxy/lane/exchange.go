@@ -30,6 +30,7 @@ type Exchange struct {
 	server   *Server
 	client   *h1.Conn
 	state    atomic.Uint64 // the beat of its last change, and what it is
+	asked    atomic.Bool   // a request has come
 	response message.Head
 	trailers message.Head
 	res      h1.Response
@@ -67,6 +68,7 @@ func (x *Exchange) serve(h Handler) (odd bool) {
 		x.Close = r.Close || x.server.closing.Load()
 		x.body = x.client.Body(x.Request.Length)
 		x.whole, x.taken = x.body.Whole(), false
+		x.asked.Store(true)
 		x.mu.Lock()
 		x.under, x.why = true, nil
 		x.mu.Unlock()
@@ -118,7 +120,11 @@ func (x *Exchange) look(now uint64) {
 			x.Stop(ErrGone)
 		}
 	case idle:
-		if since > x.server.Idle {
+		limit := x.server.Idle
+		if !x.asked.Load() {
+			limit = x.server.Header
+		}
+		if since > limit {
 			x.closeIdle()
 		}
 	}

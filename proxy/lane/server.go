@@ -5,7 +5,9 @@ package lane
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"net"
+	"runtime/debug"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -27,6 +29,8 @@ type Server struct {
 	Slow func(net.Conn) bool
 	// Idle is how long a connection may wait for a request, Header how long for its first one, and for the rest of a head.
 	Idle, Header time.Duration
+	// Log is told of a handler's panic, which ends its connection and no other. Nil: it ends the program.
+	Log *slog.Logger
 
 	beats   atomic.Uint64
 	closing atomic.Bool
@@ -76,13 +80,25 @@ func (s *Server) Take(c net.Conn, h Handler) {
 	if s.closing.Load() {
 		c.Close()
 	}
-	odd := x.serve(h)
+	odd := s.guard(x, h)
 	s.mu.Lock()
 	delete(s.open, x)
 	s.mu.Unlock()
 	if !odd || !s.Slow(&wire.Resumed{Conn: c, Rest: x.client.Unread()}) {
 		c.Close()
 	}
+}
+
+func (s *Server) guard(x *Exchange, h Handler) (odd bool) {
+	if s.Log != nil {
+		defer func() {
+			if r := recover(); r != nil {
+				s.Log.Error("a request failed for a fault of ours", "panic", r, "stack", string(debug.Stack()))
+				odd = false
+			}
+		}()
+	}
+	return x.serve(h)
 }
 
 // Watch looks after connections until ctx ends.

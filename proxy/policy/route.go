@@ -168,10 +168,8 @@ func (c *Compiler) routeMatch(m *routev3.RouteMatch) (cond, error) {
 	if m.CaseSensitive != nil && !m.CaseSensitive.Value {
 		return nil, errors.New("RouteMatch: case_sensitive false is not understood")
 	}
-	cs, err := c.headers(m.Headers)
-	if err != nil {
-		return nil, err
-	}
+	// The path comes first: it is what tells most routes apart, and quickly.
+	var cs []cond
 	switch p := m.PathSpecifier.(type) {
 	case *routev3.RouteMatch_Prefix:
 		if p.Prefix == "" {
@@ -189,5 +187,10 @@ func (c *Compiler) routeMatch(m *routev3.RouteMatch) (cond, error) {
 	default:
 		return nil, errors.New("RouteMatch without a path condition")
 	}
+	headers, err := c.headers(m.Headers)
+	if err != nil {
+		return nil, err
+	}
+	cs = append(cs, headers...)
 	return all(cs), nil
 }

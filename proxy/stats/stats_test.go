@@ -68,3 +68,16 @@ func TestSeries(t *testing.T) {
 		}
 	}
 }
+
+// BenchmarkEdge counts on one edge from all processors at once, which is the worst case.
+func BenchmarkEdge(b *testing.B) {
+	e := New().Edge(Key{Side: Client})
+	b.RunParallel(func(pb *testing.PB) {
+		for pb.Next() {
+			e.HTTP(Outcome{Code: 200, GRPC: -1}, 3*time.Millisecond)
+		}
+	})
+	if n := (*e.outcomes.Load())[Outcome{Code: 200, GRPC: -1}].Load(); n < uint64(b.N) {
+		b.Errorf("%d of %d were counted", n, b.N)
+	}
+}

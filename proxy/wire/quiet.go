@@ -3,37 +3,31 @@
 package wire
 
 import (
-	"crypto/tls"
 	"net"
 	"syscall"
 )
 
-// inner returns the connection below all wrapping, and whether TLS is among that.
-func inner(c net.Conn) (raw net.Conn, secret bool) {
+// inner returns the connection below all wrapping.
+func inner(c net.Conn) net.Conn {
 	for {
 		w, ok := c.(interface{ NetConn() net.Conn })
 		if !ok {
-			return c, secret
-		}
-		if _, ok := c.(*tls.Conn); ok {
-			secret = true
+			return c
 		}
 		c = w.NetConn()
 	}
 }
 
-// Quiet tells whether a connection that nobody reads from is open, and has brought nothing unasked. Under TLS, what came may be for TLS
-// itself, so that there only the end counts.
+// Quiet tells whether a connection that nobody reads from is open, and has brought nothing unasked. Under TLS that may be for TLS itself:
+// then a good connection is given up.
 func Quiet(c net.Conn) bool {
-	raw, secret := inner(c)
-	came, ended := look(raw)
-	return !ended && (secret || !came)
+	came, ended := look(inner(c))
+	return !came && !ended
 }
 
 // Gone tells whether the other side has closed its end of a connection, without reading from it.
 func Gone(c net.Conn) bool {
-	raw, _ := inner(c)
-	_, ended := look(raw)
+	_, ended := look(inner(c))
 	return ended
 }
 

@@ -55,7 +55,7 @@ func flow(dst, src net.Conn, count *atomic.Uint64) {
 
 // Reset closes a connection, whatever it is wrapped in, so that the other side sees a failure and not an end.
 func Reset(c net.Conn) {
-	c, _ = inner(c)
+	c = inner(c)
 	if t, ok := c.(*net.TCPConn); ok {
 		_ = t.SetLinger(0) // fails only on a connection that is closed already
 	}
