@@ -220,6 +220,8 @@ func TestManyHoarders(t *testing.T) {
 	}()
 	total := int64(0)
 	for {
+		check(t, r.WritePing(false, [8]byte{})) // its windows have come
+		<-more
 		id := r.open(false, good...)
 		for range 16 {
 			mu.Lock()
@@ -236,8 +238,6 @@ func TestManyHoarders(t *testing.T) {
 			check(t, r.WriteData(id, false, make([]byte, 16<<10)))
 			total += 16 << 10
 		}
-		check(t, r.WritePing(false, [8]byte{})) // its windows have come
-		<-more
 	}
 }
 
