@@ -32,6 +32,7 @@ type Driver struct {
 	Endpoints func(*model.Endpoints, *Output)
 	Settings  func(*model.Settings, *Output)
 	Import    func(*Input) // native objects to facts
+	Queries   *Queries     // the series that its proxies count traffic in; nil: it has none of its own
 }
 
 // Kind is a kind of native object.

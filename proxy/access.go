@@ -52,11 +52,11 @@ func (p *Proxy) workload() string { return p.cfg.Node.Namespace + "/" + p.cfg.No
 
 func (p *Proxy) clientEdge(service, backend string) *stats.Edge {
 	return p.cfg.Stats.Edge(stats.Key{Side: stats.Client, Source: p.identity(), Service: service, Backend: backend,
-		Workload: p.workload()})
+		Workload: p.workload(), Kind: p.cfg.Node.Kind, Pod: p.cfg.Node.Pod})
 }
 
 func (p *Proxy) serverEdge(source string) *stats.Edge {
-	return p.cfg.Stats.Edge(stats.Key{Side: stats.Server, Source: source, Workload: p.workload()})
+	return p.cfg.Stats.Edge(stats.Key{Side: stats.Server, Source: source, Workload: p.workload(), Kind: p.cfg.Node.Kind, Pod: p.cfg.Node.Pod})
 }
 
 // identity is the workload's own name in the statistics. It does not change when the certificate is renewed.

@@ -31,8 +31,8 @@ func TestStats(t *testing.T) {
 	}
 	get(t, c, "http://api:8080/no")
 	want := map[stats.Key][3]uint64{
-		{Side: stats.Client, Source: "shop/web", Service: api, Backend: api, Workload: "shop/web"}: {3, 1, 0},
-		{Side: stats.Server, Source: "shop/web", Workload: "shop/api"}:                             {3, 1, 0},
+		{Side: stats.Client, Source: "shop/web", Service: api, Backend: api, Workload: "shop/web", Pod: "web-1"}: {3, 1, 0},
+		{Side: stats.Server, Source: "shop/web", Workload: "shop/api", Pod: "api-1"}:                             {3, 1, 0},
 	}
 	// A response is on its way before it is counted.
 	eventually(t, "all is counted", func() bool {
@@ -52,9 +52,9 @@ func TestStats(t *testing.T) {
 	r := httptest.NewRecorder()
 	w.stats.Handler().ServeHTTP(r, httptest.NewRequest("GET", "/metrics", nil))
 	for _, line := range []string{
-		`anymesh_http_requests_total{backend="` + api + `",code="200",grpc_status="",service="` + api + `",side="client",source="shop/web",verdict="allowed",workload="shop/web"} 3`,
-		`anymesh_http_requests_total{backend="",code="403",grpc_status="",service="",side="server",source="shop/web",verdict="denied",workload="shop/api"} 1`,
-		`anymesh_http_request_duration_seconds_count{backend="",service="",side="server",source="shop/web",workload="shop/api"} 4`,
+		`anymesh_http_requests_total{backend="` + api + `",code="200",grpc_status="",service="` + api + `",side="client",source="shop/web",source_namespace="shop",verdict="allowed",workload="web",workload_kind="",workload_namespace="shop",workload_pod="web-1"} 3`,
+		`anymesh_http_requests_total{backend="",code="403",grpc_status="",service="",side="server",source="shop/web",source_namespace="shop",verdict="denied",workload="api",workload_kind="",workload_namespace="shop",workload_pod="api-1"} 1`,
+		`anymesh_http_request_duration_seconds_count{backend="",service="",side="server",source="shop/web",source_namespace="shop",workload="api",workload_kind="",workload_namespace="shop",workload_pod="api-1"} 4`,
 	} {
 		if !strings.Contains(r.Body.String(), line+"\n") {
 			t.Errorf("missing: %s\n%s", line, r.Body)

@@ -16,6 +16,9 @@ import (
 func (m *Mesh) adminHandler() http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle("GET /metrics", m.stats.Handler())
+	if m.numbers != nil {
+		m.numbers.handle(mux)
+	}
 	mux.HandleFunc("GET /findings", m.serveFindings)
 	mux.HandleFunc("GET /proxies", func(w http.ResponseWriter, _ *http.Request) { reply(w, m.server.Statuses()) })
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("ok\n")) })

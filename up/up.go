@@ -95,6 +95,7 @@ type Mesh struct {
 	ads     net.Listener
 	admin   net.Listener
 	fleet   *fleet
+	numbers *numbers // nil: nobody can ask
 
 	// Of the engine's loop.
 	serve    func()          // starts the control plane's server, once
@@ -160,6 +161,12 @@ func (m *Mesh) Run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	if m.admin != nil {
+		if m.numbers, err = m.count(); err != nil {
+			return err
+		}
+		defer m.numbers.store.Close() // when nobody asks any more
+	}
 	// The control plane outlives the proxies, which are told nothing new while they drain and lose nothing.
 	back, stop := context.WithCancel(context.WithoutCancel(ctx))
 	defer stop()
@@ -174,6 +181,7 @@ func (m *Mesh) Run(ctx context.Context) error {
 		})
 	})
 	if m.admin != nil {
+		wg.Go(func() { m.numbers.run(back, m) })
 		wg.Go(func() { m.serveAdmin(back) })
 	}
 	m.fleet = newFleet(m)
@@ -190,6 +198,9 @@ func (m *Mesh) Run(ctx context.Context) error {
 func (m *Mesh) flushed(ctx context.Context, plans []engine.Plan) {
 	if m.o.Flushed != nil {
 		m.o.Flushed(m.engine)
+	}
+	if m.numbers != nil {
+		m.numbers.tell(m.engine.Store)
 	}
 	first, then, last := steps(plans[0].Changes)
 	for _, c := range first {
@@ -306,12 +317,22 @@ func (m *Mesh) controlPlane() spiffeid.ID {
 	return id
 }
 
-// serveAdmin answers on the admin port until the context ends.
+// serveAdmin answers on the admin port until the context ends, and what was asked before has been answered.
 func (m *Mesh) serveAdmin(ctx context.Context) {
-	s := &http.Server{Handler: m.adminHandler(), ReadHeaderTimeout: 5 * time.Second}
-	stop := context.AfterFunc(ctx, func() { s.Close() })
-	defer stop()
+	s := &http.Server{Handler: m.adminHandler(), ReadHeaderTimeout: 5 * time.Second, BaseContext: func(net.Listener) context.Context { return ctx }}
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		<-ctx.Done()
+		// Requests under way end with their context; who does not take his answer is not waited for.
+		limit, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Second)
+		defer cancel()
+		if s.Shutdown(limit) != nil {
+			s.Close()
+		}
+	}()
 	if err := s.Serve(m.admin); !errors.Is(err, http.ErrServerClosed) {
 		m.log.Error("the admin port ended", "error", err)
 	}
+	<-ended
 }

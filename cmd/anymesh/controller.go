@@ -29,6 +29,7 @@ type controlling struct {
 	config  string
 	verbose bool
 	format  string
+	traffic serve.Traffic
 }
 
 func controllerCommand() *cobra.Command {
@@ -66,6 +67,9 @@ func (o *controlling) flags(c *cobra.Command) {
 	f.StringVar(&o.serve.Metrics, "metrics-addr", ":9090", "`ADDRESS` of Prometheus' metrics; empty: none")
 	f.StringVar(&o.serve.Health, "health-addr", ":8081", "`ADDRESS` of /healthz and /readyz; empty: none")
 	f.StringVar(&o.serve.Webhook, "webhook-addr", ":9443", "`ADDRESS` that the API server calls; empty: none")
+	f.StringVar(&o.serve.MetricsAPI, "metrics-api-addr", "", "`ADDRESS` that the API server calls for TrafficMetrics, with the webhook's certificate; empty: none")
+	f.StringVar(&o.traffic.Prometheus, "prometheus", "", "`URL` of the Prometheus that scrapes the meshes, for those whose Mesh names none")
+	f.StringVar(&o.traffic.Credentials, "metrics-credentials", "/etc/anymesh/metrics", "`DIR` of folders that Meshes name as spec.metrics.credentials")
 	f.StringVar(&o.serve.Certificates, "webhook-certs", "", "`DIR` with tls.crt and tls.key that someone else keeps, such as cert-manager; its own without")
 	f.StringVar(&o.serve.Pprof, "pprof-addr", "", "`ADDRESS` of Go's profiles; empty: none")
 	f.DurationVar(&o.serve.Drain, "drain", 5*time.Second, "`TIME` for which the webhook still answers at the end, until nobody calls any more")
@@ -101,7 +105,11 @@ func (o *controlling) run(ctx context.Context, errs io.Writer) error {
 	if err != nil {
 		return err
 	}
-	ctl := controller.New(controller.Options{Cluster: cluster, Drivers: all.Meshes(), Meshes: meshes, Namespace: o.serve.Namespace, Name: fmt.Sprintf("%s-%d", name, os.Getpid()),
+	if o.serve.MetricsAPI != "" && o.serve.Webhook == "" {
+		return fmt.Errorf("--metrics-api-addr: it has the certificate of the webhook, which --webhook-addr turns off")
+	}
+	o.traffic.Logger, o.serve.Traffic = log, &o.traffic
+	ctl := controller.New(controller.Options{Cluster: cluster, Told: o.traffic.Told, Drivers: all.Meshes(), Meshes: meshes, Namespace: o.serve.Namespace, Name: fmt.Sprintf("%s-%d", name, os.Getpid()),
 		Elect: o.elect, Adopt: o.adopt, Rate: o.rate, Logger: log})
 	o.serve.Logger, o.serve.Version = log, build()
 	return serve.Run(ctx, ctl, cluster, o.serve)

@@ -9,6 +9,7 @@ import (
 
 	"github.com/anymesh/anymesh/deploy"
 	"github.com/anymesh/anymesh/deploy/schema"
+	"github.com/anymesh/anymesh/metrics/traffic"
 )
 
 // Object is one object of the description.
@@ -24,7 +25,12 @@ const (
 	webhookPort = 9443
 	metricsPort = 9090
 	healthPort  = 8081
+
+	metricsAPIPort = 8443
 )
+
+// extension holds where TrafficMetrics are served.
+var extension = on("metricsAPI.enabled")
 
 var (
 	namespace = expr{".Release.Namespace", func(v *Values) any { return v.Namespace }}
@@ -74,9 +80,12 @@ func allObjects() []Object {
 			f("roleRef", roleRef("Role")), f("subjects", subjects())}},
 		shared("view", reads, "view", "edit", "admin"),
 		shared("edit", list{"create", "update", "patch", "delete", "deletecollection"}, "edit", "admin"),
-		service(WebhookName, "webhook", schema.Port),
-		service(Name+"-metrics", "metrics", metricsPort),
+		service(WebhookName, item{servicePort("webhook", schema.Port), nil}, item{servicePort("metrics-api", metricsAPIPort), &extension}),
+		service(Name+"-metrics", item{servicePort("metrics", metricsPort), nil}),
 		deployment(), budget(), policy(), monitor(), admission(),
+	}
+	for n, v := range traffic.Versions() {
+		out = append(out, apiService(v.Version, 100-n))
 	}
 	return out
 }
@@ -89,11 +98,31 @@ func subjects() list {
 	return list{dict{f("kind", "ServiceAccount"), f("name", Name), f("namespace", namespace)}}
 }
 
-func service(name, port string, number int) Object {
+func service(name string, ports ...item) Object {
+	var all list
+	for _, p := range ports {
+		if p.when == nil {
+			all = append(all, p.value)
+		} else {
+			all = append(all, p)
+		}
+	}
 	return Object{file: "service", body: dict{f("apiVersion", "v1"), f("kind", "Service"), f("metadata", meta(name)), f("spec", dict{
-		f("selector", selector()),
-		f("ports", list{dict{f("name", port), f("port", number), f("targetPort", port), f("protocol", "TCP")}}),
+		f("selector", selector()), f("ports", all),
 	})}}
+}
+
+func servicePort(name string, number int) dict {
+	return dict{f("name", name), f("port", number), f("targetPort", name), f("protocol", "TCP")}
+}
+
+// apiService has the cluster's API server hand on what is asked of TrafficMetrics. The controller writes the bundle that proves it.
+func apiService(version string, priority int) Object {
+	return Object{file: "apiservice", when: &extension, body: dict{f("apiVersion", "apiregistration.k8s.io/v1"), f("kind", "APIService"),
+		f("metadata", wide(version+"."+traffic.Group)), f("spec", dict{
+			f("group", traffic.Group), f("version", version), f("groupPriorityMinimum", 100), f("versionPriority", priority),
+			f("service", dict{f("name", WebhookName), f("namespace", namespace), f("port", metricsAPIPort)}),
+		})}}
 }
 
 func deployment() Object {
@@ -121,6 +150,7 @@ func pod() dict {
 		f("securityContext", dict{f("runAsNonRoot", true), f("runAsUser", 65532), f("runAsGroup", 65532), f("fsGroup", 65532),
 			f("seccompProfile", dict{f("type", "RuntimeDefault")})}),
 		f("terminationGracePeriodSeconds", 30),
+		f("volumes", list{dict{f("name", "metrics"), f("secret", dict{f("secretName", ref("metricsAPI.secret"))})}}).if_(on("metricsAPI.secret")),
 		f("containers", list{container()}),
 	}
 }
@@ -136,12 +166,17 @@ func container() dict {
 		f("imagePullPolicy", ref("image.pullPolicy")),
 		f("args", list{"controller",
 			expr{`printf "--namespace=%s" .Release.Namespace | quote`, func(v *Values) any { return "--namespace=" + v.Namespace }},
-			"--metrics-addr=:9090", "--health-addr=:8081", "--webhook-addr=:9443", "--leader-elect", spliced{"extraArgs"}}),
+			"--metrics-addr=:9090", "--health-addr=:8081", "--webhook-addr=:9443", item{"--metrics-api-addr=:8443", &extension},
+			item{expr{`printf "--prometheus=%s" .Values.metricsAPI.prometheus | quote`, func(v *Values) any { return "--prometheus=" + scalar(v.at("metricsAPI.prometheus")) }}, ptr(on("metricsAPI.prometheus"))},
+			"--leader-elect", spliced{"extraArgs"}}),
 		f("env", list{dict{f("name", "GOMEMLIMIT"), f("valueFrom", dict{f("resourceFieldRef", dict{f("resource", "limits.memory"), f("divisor", "1")})})}}),
-		f("ports", list{port("webhook", webhookPort), port("metrics", metricsPort), port("health", healthPort)}),
+		f("ports", list{port("webhook", webhookPort), port("metrics", metricsPort), port("health", healthPort), item{port("metrics-api", metricsAPIPort), &extension}}),
 		f("startupProbe", probe("/healthz", 2, 60)),
 		f("livenessProbe", probe("/healthz", 10, 3)),
 		f("readinessProbe", probe("/readyz", 5, 2)),
+		f("volumeMounts", list{dict{f("name", "metrics"), f("readOnly", true),
+			f("mountPath", expr{`printf "/etc/anymesh/metrics/%s" .Values.metricsAPI.secret | quote`, func(v *Values) any { return "/etc/anymesh/metrics/" + scalar(v.at("metricsAPI.secret")) }}),
+		}}).if_(on("metricsAPI.secret")),
 		f("resources", block{"resources"}),
 		f("securityContext", dict{f("allowPrivilegeEscalation", false), f("readOnlyRootFilesystem", true),
 			f("capabilities", dict{f("drop", list{"ALL"})})}),
@@ -169,6 +204,7 @@ func policy() Object {
 	for _, p := range []string{"webhook", "metrics", "health"} {
 		ports = append(ports, dict{f("port", p), f("protocol", "TCP")})
 	}
+	ports = append(ports, item{dict{f("port", "metrics-api"), f("protocol", "TCP")}, &extension})
 	return Object{file: "networkpolicy", when: &when, body: dict{f("apiVersion", "networking.k8s.io/v1"), f("kind", "NetworkPolicy"), f("metadata", meta(Name)),
 		f("spec", dict{f("podSelector", dict{f("matchLabels", selector())}), f("policyTypes", list{"Ingress"}), f("ingress", list{dict{f("ports", ports)}})})}}
 }
@@ -244,3 +280,5 @@ func (d dict) put(key string, value any) {
 	}
 	panic("manifest: no field " + key)
 }
+
+func ptr[T any](v T) *T { return &v }

@@ -9,6 +9,7 @@ import (
 	"github.com/anymesh/anymesh/deploy/schema"
 	"github.com/anymesh/anymesh/mesh"
 	"github.com/anymesh/anymesh/mesh/all"
+	"github.com/anymesh/anymesh/metrics/traffic"
 	"github.com/anymesh/anymesh/model"
 	"github.com/anymesh/anymesh/smi"
 )
@@ -130,6 +131,9 @@ func clusterRules() (out list) {
 		rule("apiextensions.k8s.io", list{"customresourcedefinitions"}, reads))
 	out = append(out, named("apiextensions.k8s.io", list{"customresourcedefinitions"}, definitions(), list{"patch"}),
 		named("admissionregistration.k8s.io", list{"validatingwebhookconfigurations"}, list{Configuration}, list{"get", "patch"}))
+	for _, r := range answering() {
+		out = append(out, item{r, &extension})
+	}
 	for _, d := range all.Meshes() {
 		of := kinds(d)
 		when := has("meshes", d.Name)
@@ -138,6 +142,21 @@ func clusterRules() (out list) {
 		}
 	}
 	return out
+}
+
+// answering is what an extension of the API needs besides: to know what there is, who asks and who may, and to write by what it is proved.
+func answering() list {
+	var names list
+	for _, v := range traffic.Versions() {
+		names = append(names, v.Version+"."+traffic.Group)
+	}
+	return list{
+		rule("", list{"nodes", "replicationcontrollers"}, reads),
+		named("", list{"configmaps"}, list{"extension-apiserver-authentication"}, reads),
+		rule("authentication.k8s.io", list{"tokenreviews"}, list{"create"}),
+		rule("authorization.k8s.io", list{"subjectaccessreviews"}, list{"create"}),
+		named("apiregistration.k8s.io", list{"apiservices"}, names, list{"get", "patch"}),
+	}
 }
 
 func sortedKeys[V any](m map[string]V) []string {

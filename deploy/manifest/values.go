@@ -61,6 +61,11 @@ func options() []option {
 		{"webhook", "", []option{
 			{"failurePolicy", "while the webhook is away: Ignore takes objects unchecked, of which the controller does nothing that is broken; Fail takes none", string(*deploy.Validation().Webhooks[0].FailurePolicy)},
 		}},
+		{"metricsAPI", "TrafficMetrics behind the cluster's own API: kubectl get deployments.metrics.smi-spec.io", []option{
+			{"enabled", "while nobody answers it, namespaces are not deleted to the end, as with every extension of the API", false},
+			{"secret", "Secret that Meshes may name as spec.metrics.credentials: ca.crt, tls.crt and tls.key, token, or username and password", ""},
+			{"prometheus", "URL of the Prometheus that scrapes the meshes, for those that do not name their own in spec.metrics", ""},
+		}},
 		{"podDisruptionBudget", "", []option{{"enabled", "", true}}},
 		{"networkPolicy", "lets in webhook calls, probes and scrapes, and nothing else", []option{{"enabled", "", true}}},
 		{"serviceMonitor", "for the Prometheus operator, whose kind the cluster must serve", []option{

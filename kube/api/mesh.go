@@ -31,7 +31,16 @@ type MeshSpec struct {
 	AccessDefault string                `json:"accessDefault,omitempty"` // targeted, deny or allow; empty: targeted
 	TrustDomain   string                `json:"trustDomain,omitempty"`   // of its identities; empty: the driver's default
 	ClusterDomain string                `json:"clusterDomain,omitempty"` // of DNS names; empty: cluster.local
+	Metrics       *MeshMetrics          `json:"metrics,omitempty"`       // where its numbers are; nil: at the installation's Prometheus
 	Options       map[string]string     `json:"options,omitempty"`       // that its driver alone understands
+}
+
+// MeshMetrics says which Prometheus scrapes a mesh.
+type MeshMetrics struct {
+	URL         string            `json:"url"`                   // base of its API: https://mimir.example/prometheus
+	Interval    string            `json:"interval,omitempty"`    // between two scrapes: 30s; empty: 15s
+	Credentials string            `json:"credentials,omitempty"` // name of a folder among the controller's that says who asks
+	Headers     map[string]string `json:"headers,omitempty"`     // sent along: X-Scope-OrgID names a tenant
 }
 
 // Values of MeshSpec.AccessDefault: what holds for workloads that no TrafficTarget names.
@@ -78,6 +87,11 @@ func (m *Mesh) DeepCopy() *Mesh {
 	m.ObjectMeta.DeepCopyInto(&c.ObjectMeta)
 	c.Spec.Namespaces = m.Spec.Namespaces.DeepCopy()
 	c.Spec.Options = maps.Clone(m.Spec.Options)
+	if x := m.Spec.Metrics; x != nil {
+		y := *x
+		y.Headers = maps.Clone(x.Headers)
+		c.Spec.Metrics = &y
+	}
 	c.Status.Kinds = slices.Clone(m.Status.Kinds)
 	c.Status.Capabilities = slices.Clone(m.Status.Capabilities)
 	c.Status.Objects = maps.Clone(m.Status.Objects)

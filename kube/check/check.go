@@ -57,6 +57,7 @@ const (
 	ofController  = "controller"
 	ofMeshes      = "meshes"
 	ofObjects     = "objects"
+	ofTraffic     = "traffic-metrics"
 )
 
 // step is a part of a run.
@@ -69,7 +70,7 @@ type step struct {
 func (c *Checker) Run(ctx context.Context) []Line {
 	c.lines, c.cluster, c.live = nil, c.Installation.Cluster, map[string]*adopt.CRD{}
 	steps := []step{{ofCluster, c.api}, {ofDefinitions, c.definitions}, {ofWebhook, c.webhook}, {ofController, c.controller}, {ofMeshes, c.meshes},
-		{ofObjects, c.objects}}
+		{ofTraffic, c.extension}, {ofObjects, c.objects}}
 	if c.Pre {
 		steps = []step{{ofCluster, c.api}, {ofCluster, c.rights}, {ofDefinitions, c.adoptable}, {ofController, c.free}, {ofMeshes, c.detected}}
 	}

@@ -6,8 +6,11 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"net/url"
 	"os"
 	"slices"
+	"strings"
+	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
@@ -75,6 +78,17 @@ func faults(o *object.Object, s *api.MeshSpec) (out []object.Problem) {
 	case "", api.Targeted, api.Deny, api.Allow:
 	default:
 		add("spec.accessDefault", fmt.Sprintf("%q is none of %s, %s, %s", s.AccessDefault, api.Targeted, api.Deny, api.Allow))
+	}
+	if m := s.Metrics; m != nil {
+		if u, err := url.Parse(m.URL); err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
+			add("spec.metrics.url", fmt.Sprintf("%q is no http or https URL", m.URL))
+		}
+		if d, err := time.ParseDuration(cmp.Or(m.Interval, "15s")); err != nil || d <= 0 {
+			add("spec.metrics.interval", fmt.Sprintf("%q is no duration such as 30s", m.Interval))
+		}
+		if strings.ContainsAny(m.Credentials, `/\.`) {
+			add("spec.metrics.credentials", fmt.Sprintf("%q is no name of a folder", m.Credentials))
+		}
 	}
 	if s.Namespaces != nil {
 		if _, err := metav1.LabelSelectorAsSelector(s.Namespaces); err != nil {

@@ -48,6 +48,8 @@ type Options struct {
 	Logger    *slog.Logger
 	// Direct makes the sink of a mesh that is not programmed through the cluster, such as the built-in one; nil: there is none.
 	Direct func(m *api.Mesh, d *mesh.Driver) engine.Sink
+	// Told is called with the meshes that there are, at first and when they change; may be nil. It must not ask the controller.
+	Told func([]Mesh)
 	// Flushed is called in the engine's loop after each change that came through; may be nil.
 	Flushed func(*engine.Engine)
 }

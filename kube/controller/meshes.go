@@ -173,6 +173,9 @@ func (m *meshes) targets(ctx context.Context, v kube.Served, wg *sync.WaitGroup)
 		}
 		out = append(out, t)
 	}
+	if m.c.o.Told != nil {
+		m.c.o.Told(m.there())
+	}
 	return out
 }
 

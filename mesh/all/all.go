@@ -9,6 +9,7 @@ import (
 	"github.com/anymesh/anymesh/mesh/ambient"
 	"github.com/anymesh/anymesh/mesh/appmesh"
 	"github.com/anymesh/anymesh/mesh/builtin"
+	"github.com/anymesh/anymesh/mesh/cilium"
 	"github.com/anymesh/anymesh/mesh/consul"
 	"github.com/anymesh/anymesh/mesh/gamma"
 	"github.com/anymesh/anymesh/mesh/istio"
@@ -25,6 +26,7 @@ func Meshes() []*mesh.Driver {
 		ambient.Driver,
 		appmesh.Driver,
 		builtin.Driver,
+		cilium.Driver,
 		consul.Driver,
 		gamma.Driver,
 		istio.Driver,

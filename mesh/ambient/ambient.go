@@ -41,6 +41,7 @@ var Driver = &mesh.Driver{
 	Access:    access,
 	Settings:  settings,
 	Import:    importAll,
+	Queries:   queries,
 }
 
 // requestsAlone is for what came before.
@@ -56,6 +57,7 @@ var requestsAlone = &mesh.Driver{
 	Access:    access,
 	Settings:  settings,
 	Import:    importAll,
+	Queries:   queries,
 }
 
 // follows are what waypoints obey of the language for sidecars, where they do at all.

@@ -82,7 +82,8 @@ var Driver = &mesh.Driver{
 	Marks: []mesh.Kind{{APIVersion: api, Kind: kindMesh, Resource: "meshes"}},
 	Injection: &mesh.Injection{Labels: map[string]string{"appmesh.k8s.aws/sidecarInjectorWebhook": "enabled"}, Sidecars: true,
 		Enter: "the namespace needs the labels too by which its Mesh selects namespaces (spec.namespaceSelector)"},
-	Route:  routes,
-	Access: access,
-	Import: importAll,
+	Route:   routes,
+	Access:  access,
+	Import:  importAll,
+	Queries: queries,
 }

@@ -48,4 +48,5 @@ var Driver = &mesh.Driver{
 	Access:    access,
 	Endpoints: endpoints,
 	Settings:  settings,
+	Queries:   queries,
 }

@@ -82,7 +82,8 @@ var Driver = &mesh.Driver{
 	Injection: &mesh.Injection{Sidecars: true,
 		Enter: "the annotation consul.hashicorp.com/connect-inject: \"true\" in each pod template",
 		Leave: "the annotation consul.hashicorp.com/connect-inject taken out of each pod template"},
-	Import: importAll,
+	Import:  importAll,
+	Queries: queries,
 }
 
 func ours(kind string, n model.Name, spec any) mesh.Object {

@@ -19,6 +19,8 @@ type Dialect struct {
 	// Both says that raw TCP on a port that also carries HTTP goes by a TCPRoute beside the HTTPRoute. Elsewhere the HTTPRoute has the
 	// port alone (GEP-1294, route types).
 	Both bool
+	// Shut says that a port with an HTTPRoute carries requests alone, also where its Service does not say what it carries; the driver reports it.
+	Shut bool
 }
 
 // Route says what happens to the traffic of one root as routes of its own namespace, which hold for all of its callers. Each port has
@@ -108,7 +110,7 @@ func (w *writer) auto(p *model.RoutePort) {
 		w.bytes(p, KindTCP, w.d.TCP)
 		return
 	}
-	if a := p.Stream(); a != nil {
+	if a := p.Stream(); a != nil && !w.d.Shut {
 		w.o.Say(model.Intent{Feature: model.SplitStream, Object: a.Split.Ref(), Path: "spec.backends"}, model.Approximate,
 			fmt.Sprintf("port %d does not say what it carries, and is routed as HTTP: raw TCP on it goes to the root's own endpoints", p.Number),
 			"Name the port tcp-… or set its appProtocol, if it carries no HTTP.")

@@ -70,6 +70,7 @@ var Driver = &mesh.Driver{
 	Access:   access,
 	Settings: settings,
 	Import:   importAll,
+	Queries:  queries,
 }
 
 // routes are those of the Gateway API: with a Service for their parent, sidecars follow them as they follow VirtualServices.

@@ -111,6 +111,7 @@ var Driver = &mesh.Driver{
 	Access:    access,
 	Settings:  settings,
 	Import:    importAll,
+	Queries:   queries,
 }
 
 // Legacy is Kuma 2 with the mesh's own certificates, which name the tags of a pod.
@@ -150,6 +151,7 @@ var Legacy = &mesh.Driver{
 	Access:    accessByTags,
 	Settings:  settingsByTags,
 	Import:    importAll,
+	Queries:   queries,
 }
 
 // tagged is why nobody can be admitted by account.

@@ -119,6 +119,7 @@ var Driver = &mesh.Driver{
 	Route:     newest.route,
 	Access:    newest.access,
 	Import:    importAll,
+	Queries:   queries,
 }
 
 // ownRoutes is Linkerd with its own copy of HTTPRoute, which comes with it.
@@ -135,6 +136,7 @@ var ownRoutes = &mesh.Driver{
 	Route:     own.route,
 	Access:    own.access,
 	Import:    importAll,
+	Queries:   queries,
 }
 
 func policyKinds(d *dialect) []mesh.Kind {

@@ -29,6 +29,7 @@ var profiled = &mesh.Driver{
 	Route:     profile,
 	Access:    early.access,
 	Import:    importAll,
+	Queries:   earlyQueries,
 }
 
 func earlyClaims() map[model.Feature]mesh.Claim {

@@ -38,7 +38,8 @@ var Driver = &mesh.Driver{
 	Marks: []mesh.Kind{{APIVersion: extensions + "/v1alpha2", Kind: "RateLimit", Resource: "ratelimits"}},
 	Injection: &mesh.Injection{Labels: map[string]string{"injector.nsm.nginx.com/auto-inject": "enabled"}, Sidecars: true,
 		Leave: "a pod template that has the label injector.nsm.nginx.com/auto-inject keeps its proxy until the label is gone there too"},
-	Import: importAll,
+	Import:  importAll,
+	Queries: queries,
 }
 
 // importAll reads NGINX Service Mesh's SMI objects as what it made of them.

@@ -77,7 +77,8 @@ var Driver = &mesh.Driver{
 	Marks: []mesh.Kind{{APIVersion: configs + "/v1alpha2", Kind: "MeshConfig", Resource: "meshconfigs"}},
 	Injection: &mesh.Injection{Labels: map[string]string{"openservicemesh.io/monitored-by": "osm"}, Annotations: map[string]string{"openservicemesh.io/sidecar-injection": "enabled"}, Sidecars: true,
 		Enter: "the value of openservicemesh.io/monitored-by is the name that the mesh was installed by"},
-	Route:  route,
-	Access: access,
-	Import: importAll,
+	Route:   route,
+	Access:  access,
+	Import:  importAll,
+	Queries: queries,
 }

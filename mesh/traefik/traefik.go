@@ -70,7 +70,8 @@ var Driver = &mesh.Driver{
 	Kinds: versions.Kinds(),
 	Injection: &mesh.Injection{Enter: "clients call SERVICE.NAMESPACE.traefik.mesh, or pass the mesh by",
 		Leave: "clients that call SERVICE.NAMESPACE.traefik.mesh have to call SERVICE.NAMESPACE again: change them before the mesh goes"},
-	Route:  route,
-	Access: access,
-	Import: importAll,
+	Route:   route,
+	Access:  access,
+	Import:  importAll,
+	Queries: queries,
 }

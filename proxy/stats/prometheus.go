@@ -5,17 +5,24 @@ package stats
 import (
 	"net/http"
 	"strconv"
+	"strings"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 )
 
+// labels name the two ends of an edge. None is called as a scrape configuration would call the target's own.
 func labels(more ...string) []string {
-	return append([]string{"side", "source", "service", "backend", "workload"}, more...)
+	return append([]string{"side", "source", "source_namespace", "service", "backend", "workload_namespace", "workload", "workload_kind", "workload_pod"}, more...)
 }
 
 func (k Key) values(more ...string) []string {
-	return append([]string{string(k.Side), k.Source, k.Service, k.Backend, k.Workload}, more...)
+	namespace, workload, _ := strings.Cut(k.Workload, "/")
+	from := ""
+	if !strings.Contains(k.Source, ":") { // a foreign identity is a URI, and of no namespace of ours
+		from, _, _ = strings.Cut(k.Source, "/")
+	}
+	return append([]string{string(k.Side), k.Source, from, k.Service, k.Backend, namespace, workload, k.Kind, k.Pod}, more...)
 }
 
 // collector reads the edges when it is asked. It is a type of its own so that Stats itself shows no Prometheus methods.

@@ -30,6 +30,8 @@ type Key struct {
 	Service  string // host:port that the caller asked for; client side only
 	Backend  string // host:port that a split chose; client side only
 	Workload string // namespace/name of the workload whose proxy counts
+	Kind     string // of that workload; empty where nobody said
+	Pod      string // whose proxy counts
 }
 
 // Outcome is the end of one request.
@@ -175,8 +177,8 @@ func (s *Stats) each(f func(*Edge)) {
 }
 
 func less(a, b Key) bool {
-	x := [...]string{string(a.Side), a.Workload, a.Source, a.Service, a.Backend}
-	y := [...]string{string(b.Side), b.Workload, b.Source, b.Service, b.Backend}
+	x := [...]string{string(a.Side), a.Workload, a.Kind, a.Pod, a.Source, a.Service, a.Backend}
+	y := [...]string{string(b.Side), b.Workload, b.Kind, b.Pod, b.Source, b.Service, b.Backend}
 	for i := range x {
 		if x[i] != y[i] {
 			return x[i] < y[i]

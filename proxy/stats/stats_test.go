@@ -3,6 +3,8 @@
 package stats
 
 import (
+	"net/http/httptest"
+	"strings"
 	"testing"
 	"time"
 )
@@ -48,6 +50,22 @@ func TestEdgeIsOne(t *testing.T) {
 	a, again, b := s.Edge(Key{Service: "a"}), s.Edge(Key{Service: "a"}), s.Edge(Key{Service: "b"})
 	if a != again || a == b {
 		t.Error("an edge has one handle")
+	}
+}
+
+func TestSeries(t *testing.T) {
+	s := New()
+	s.Edge(Key{Side: Server, Source: "shop/web", Workload: "shop/catalog", Kind: "Deployment", Pod: "catalog-1"}).HTTP(Outcome{Code: 200, GRPC: 14}, time.Millisecond)
+	s.Edge(Key{Side: Server, Source: "spiffe://other/ns/x/sa/y", Workload: "shop/catalog", Kind: "Deployment", Pod: "catalog-1"}).HTTP(Outcome{GRPC: -1}, time.Millisecond)
+	w := httptest.NewRecorder()
+	s.Handler().ServeHTTP(w, httptest.NewRequest("GET", "/metrics", nil))
+	for _, want := range []string{
+		`anymesh_http_requests_total{backend="",code="200",grpc_status="14",service="",side="server",source="shop/web",source_namespace="shop",verdict="allowed",workload="catalog",workload_kind="Deployment",workload_namespace="shop",workload_pod="catalog-1"} 1`,
+		`anymesh_http_requests_total{backend="",code="0",grpc_status="",service="",side="server",source="spiffe://other/ns/x/sa/y",source_namespace="",verdict="allowed",workload="catalog",workload_kind="Deployment",workload_namespace="shop",workload_pod="catalog-1"} 1`,
+	} {
+		if !strings.Contains(w.Body.String(), want) {
+			t.Errorf("no %s in\n%s", want, w.Body)
+		}
 	}
 }
 

@@ -173,7 +173,7 @@ func (c *Cluster) established(ctx context.Context, name string) error {
 // Kubectl runs kubectl as the cluster's admin and returns what it prints; a failure fails the test.
 func (c *Cluster) Kubectl(t testing.TB, args ...string) string {
 	t.Helper()
-	path := c.built(t)
+	path := c.KubectlPath(t)
 	k := exec.CommandContext(t.Context(), path, args...)
 	k.Env = append(os.Environ(), "KUBECONFIG="+c.Kubeconfig, "HOME="+c.Dir) // where it keeps what it has discovered
 	var out, failure bytes.Buffer
@@ -184,8 +184,8 @@ func (c *Cluster) Kubectl(t testing.TB, args ...string) string {
 	return out.String()
 }
 
-// built is the path of kubectl, which is looked for once.
-func (c *Cluster) built(t testing.TB) string {
+// KubectlPath is where kubectl is, which is looked for once.
+func (c *Cluster) KubectlPath(t testing.TB) string {
 	t.Helper()
 	c.mu.Lock()
 	defer c.mu.Unlock()

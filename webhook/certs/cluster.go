@@ -24,6 +24,7 @@ const manager = "anymesh-webhook"
 var (
 	secrets     = schema.GroupVersionResource{Version: "v1", Resource: "secrets"}
 	definitions = schema.GroupVersionResource{Group: "apiextensions.k8s.io", Version: "v1", Resource: "customresourcedefinitions"}
+	extensions  = schema.GroupVersionResource{Group: "apiregistration.k8s.io", Version: "v1", Resource: "apiservices"}
 	validations = schema.GroupVersionResource{Group: "admissionregistration.k8s.io", Version: "v1", Resource: "validatingwebhookconfigurations"}
 )
 
@@ -43,6 +44,9 @@ func (c *cluster) places() []place {
 	var list []place
 	for _, d := range c.options.Definitions {
 		list = append(list, place{definitions, d})
+	}
+	for _, e := range c.options.Extensions {
+		list = append(list, place{extensions, e})
 	}
 	if c.options.Validation != "" {
 		list = append(list, place{validations, c.options.Validation})
@@ -154,6 +158,13 @@ func (c *cluster) patch(p place, o *unstructured.Unstructured, bundle []byte) ma
 		}
 		conversion := map[string]any{"webhook": map[string]any{"clientConfig": map[string]any{"caBundle": encoded}}}
 		return map[string]any{"metadata": meta, "spec": map[string]any{"conversion": conversion}}
+	}
+	if p.resource == extensions { // whose spec is itself such a configuration
+		client, ok, _ := unstructured.NestedMap(o.Object, "spec")
+		if !ok || !c.ours(client) || c.same(client, bundle) {
+			return nil
+		}
+		return map[string]any{"metadata": meta, "spec": map[string]any{"caBundle": encoded}}
 	}
 	changed := false
 	hooks, _, _ := unstructured.NestedSlice(o.Object, "webhooks") // a copy

@@ -22,6 +22,7 @@ type Options struct {
 	Service     string   // whose name the certificate says: Service.Namespace.svc
 	Secret      string   // that the replicas share; it is made where it is missing
 	Definitions []string // CustomResourceDefinitions that convert by the Service; those that do otherwise are left alone
+	Extensions  []string // APIServices that are answered behind the Service
 	Validation  string   // ValidatingWebhookConfiguration that calls the Service; empty: none
 
 	Life          time.Duration // of a serving certificate; 90 days if zero

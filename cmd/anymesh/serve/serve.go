@@ -24,6 +24,7 @@ import (
 	"github.com/anymesh/anymesh/deploy/schema"
 	"github.com/anymesh/anymesh/kube"
 	"github.com/anymesh/anymesh/kube/controller"
+	"github.com/anymesh/anymesh/metrics/traffic"
 	"github.com/anymesh/anymesh/webhook"
 	"github.com/anymesh/anymesh/webhook/certs"
 )
@@ -34,7 +35,9 @@ type Options struct {
 	Metrics      string
 	Health       string
 	Webhook      string
-	Certificates string // folder of tls.crt and tls.key; empty: the webhook's own
+	MetricsAPI   string   // with the certificate of the webhook, which must be served too
+	Traffic      *Traffic // that answers there
+	Certificates string   // folder of tls.crt and tls.key; empty: the webhook's own
 	Pprof        string
 	Drain        time.Duration // for which the webhook still answers at the end
 	Version      string
@@ -70,6 +73,11 @@ func Run(ctx context.Context, ctl *controller.Controller, c *kube.Cluster, o Opt
 		}
 		s := &webhook.Server{Handler: h, Certificate: cert.Certificate, Drain: o.Drain, Logger: o.Logger}
 		g.Go(func() error { return s.Serve(ctx, l) })
+		if o.MetricsAPI != "" {
+			if err := o.serveTraffic(ctx, g, ctl, c, cert); err != nil {
+				return err
+			}
+		}
 		ready = cert.Ready // the API server must not miss the webhook because the controller cannot read something
 	}
 	metrics := http.NewServeMux()
@@ -116,8 +124,13 @@ func (o *Options) certificates(ctx context.Context, g *errgroup.Group, c *kube.C
 			names = append(names, d.Name)
 		}
 	}
-	m := certs.Manage(c.Dynamic, certs.Options{Namespace: o.Namespace, Service: schema.Service, Secret: Secret, Definitions: names,
-		Validation: deploy.Validation().Name, Logger: o.Logger})
+	options := certs.Options{Namespace: o.Namespace, Service: schema.Service, Secret: Secret, Definitions: names, Validation: deploy.Validation().Name, Logger: o.Logger}
+	if o.MetricsAPI != "" {
+		for _, v := range traffic.Versions() {
+			options.Extensions = append(options.Extensions, v.Version+"."+traffic.Group)
+		}
+	}
+	m := certs.Manage(c.Dynamic, options)
 	g.Go(func() error { m.Run(ctx); return nil })
 	return m, nil
 }

@@ -1,0 +1,30 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package cilium
+
+import (
+	"testing"
+
+	"github.com/anymesh/anymesh/mesh"
+	"github.com/anymesh/anymesh/mesh/meshtest"
+)
+
+// TestConformance is the story that every driver passes.
+func TestConformance(t *testing.T) {
+	meshtest.Run(t, meshtest.Subject{Driver: Driver, Judge: meshtest.Judge{Route: judgeRoute, Admit: judgeAdmit}, Same: same})
+}
+
+// TestReleases holds which driver a cluster is given by what it serves, and that the one without routes says what it can and means it.
+func TestReleases(t *testing.T) {
+	without := func(kind string) func(mesh.Kind) bool {
+		return func(k mesh.Kind) bool { return k.Kind != kind }
+	}
+	if Driver.For(without("")) != Driver || Driver.For(without("HTTPRoute")) != permissionsAlone || Driver.For(without("CiliumNetworkPolicy")) != nil {
+		t.Error("a cluster is given a driver whose kinds it does not serve, or not the newest")
+	}
+	cases := meshtest.Cases(t)
+	s := meshtest.Subject{Driver: permissionsAlone, Judge: meshtest.Judge{Route: judgeRoute, Admit: judgeAdmit}}
+	for _, p := range append(meshtest.Claims(permissionsAlone, cases), meshtest.Meaning(s, meshtest.Worlds(cases)[:60])...) {
+		t.Error(p)
+	}
+}

@@ -1,0 +1,94 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package lens
+
+import (
+	"github.com/anymesh/anymesh/mesh"
+	"github.com/anymesh/anymesh/metrics"
+)
+
+// Finder makes lenses for one answer, and remembers what it found out of the world for them. It is for one goroutine.
+type Finder struct {
+	world    metrics.World
+	owners   map[behindKey]sole
+	services map[string][]mesh.Named
+}
+
+// New makes a Finder in a world.
+func New(world metrics.World) *Finder {
+	return &Finder{world: world, owners: map[behindKey]sole{}}
+}
+
+// Named is a lens for a name that is known already.
+func (f *Finder) Named(n mesh.Name, kind metrics.Kind) *Lens {
+	return &Lens{Name: n, Kind: kind, finder: f}
+}
+
+// sole is the one resource of a kind that stands behind a Service, if it is one.
+type sole struct {
+	of    metrics.Ref
+	state Sight
+}
+
+// behind is the workload behind a Service, where all of its pods are of one.
+func (f *Finder) behind(service metrics.Ref, kind metrics.Kind) sole {
+	key := behindKey{service, kind.Name}
+	if s, ok := f.owners[key]; ok {
+		return s
+	}
+	s := sole{state: Elsewhere}
+	for i, pod := range f.world.Pods(service) {
+		of, ok := f.world.Owner(pod, kind)
+		switch {
+		case i == 0 && ok:
+			s = sole{of, Seen}
+		case i > 0 && (ok != (s.state == Seen) || ok && of != s.of):
+			s = sole{state: Unclear}
+		}
+		if s.state == Unclear {
+			break
+		}
+	}
+	f.owners[key] = s
+	return s
+}
+
+type behindKey struct {
+	service metrics.Ref
+	kind    string
+}
+
+// there says whether a resource is there.
+func (f *Finder) there(r metrics.Ref) bool {
+	_, ok := f.world.Find(r)
+	return ok
+}
+
+// isKind says whether a workload is of the kind that its reference says, where a label may tell it. What is there no more is taken to be, unless
+// a workload of another kind has its name.
+func (f *Finder) isKind(r metrics.Ref, told string) bool {
+	if told != "" {
+		return told == r.Kind
+	}
+	if f.there(r) {
+		return true
+	}
+	for _, k := range metrics.Kinds() {
+		if k.Workload() && k.Name != r.Kind && f.there(metrics.Ref{Kind: k.Name, Namespace: r.Namespace, Name: r.Name}) {
+			return false
+		}
+	}
+	return true
+}
+
+// called are the Services of a name, where a label does not tell the namespace.
+func (f *Finder) called(name string) (out []mesh.Named) {
+	if f.services == nil {
+		service, _ := metrics.KindOf("Service")
+		f.services = map[string][]mesh.Named{}
+		for _, s := range f.world.List(service, "") {
+			f.services[s.Name] = append(f.services[s.Name], mesh.Named{Namespace: s.Namespace, Name: s.Name})
+		}
+	}
+	return f.services[name]
+}
