@@ -41,7 +41,7 @@ test: cluster
 race: cluster ## everything under the race detector
 	@$(GO) test -race -timeout 90m ./...
 
-oracle: ## Istio's own control plane judges what we write for it
+oracle: ## the meshes' own code judges what we write for them, and real calls of gRPC go through it
 	@cd test/oracle/istio && $(GO) test -count=1 -timeout 30m ./...
 
 chart: ## Helm's own engine renders the chart: it says what the manifests say

@@ -37,7 +37,20 @@ type Options struct {
 	// Dir is the folder that keeps the private keys and roots, for one process at a time. The CA lives in memory alone
 	// if it is empty.
 	Dir string
+	// Keep keeps them elsewhere, for any number of processes; instead of Dir.
+	Keep Keeper
 }
+
+// Keeper keeps the one text that is all that a CA has to remember: with it goes the mesh's trust.
+type Keeper interface {
+	// Load gives the text; nil where there is none yet.
+	Load() ([]byte, error)
+	// Save replaces the text that was loaded or saved last. Where another process was first it is ErrTaken, and nothing has changed.
+	Save([]byte) error
+}
+
+// ErrTaken says that another process has written what this one did not know.
+var ErrTaken = errors.New("another process has written it meanwhile")
 
 // CA is the certificate authority of one trust domain. It has no intermediates and no revocation lists: SVIDs are short
 // lived. All methods may be called concurrently.
@@ -73,6 +86,9 @@ func NewCA(o Options) (*CA, error) {
 	if o.TTL < 0 || o.RootTTL < 0 {
 		return nil, errors.New("certificate authority: a negative life time was given")
 	}
+	if o.Dir != "" && o.Keep != nil {
+		return nil, errors.New("certificate authority: it is kept in a folder or elsewhere, not in both")
+	}
 	if o.TTL == 0 {
 		o.TTL = defaultTTL
 	}
@@ -82,25 +98,49 @@ func NewCA(o Options) (*CA, error) {
 	if o.Clock == nil {
 		o.Clock = time.Now
 	}
+	if o.Keep == nil {
+		o.Keep = folder(o.Dir)
+	}
 	c := &CA{options: o, changed: make(chan struct{})}
-	s, found, err := load(o.Dir, o.TrustDomain)
+	for {
+		if err := c.open(); !errors.Is(err, ErrTaken) {
+			return c, err
+		}
+	}
+}
+
+// open takes over what is kept, or begins it.
+func (c *CA) open() error {
+	s, found, err := c.load()
 	if err != nil {
-		return nil, err
+		return err
 	}
 	if !found {
 		if s.active, err = c.newRoot(); err != nil {
-			return nil, err
+			return err
 		}
 	}
-	if !found || s.active.ttl < o.TTL {
+	if !found || s.active.ttl < c.options.TTL {
 		// Before the first signature: a Retire after a restart has to know of the longest-lived SVID.
-		s.active.ttl = o.TTL
-		if err := s.save(o.Dir, o.TrustDomain); err != nil {
-			return nil, err
+		s.active.ttl = c.options.TTL
+		if err := c.save(s); err != nil {
+			return err
 		}
 	}
 	c.set(s)
-	return c, nil
+	return nil
+}
+
+// Reload takes over what another process has made of the CA that both keep in one place.
+func (c *CA) Reload() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	s, found, err := c.load()
+	if err != nil || !found || s.same(state{c.active, c.next, c.old}) {
+		return err
+	}
+	c.set(s)
+	return nil
 }
 
 // newRoot makes a key and its self-signed certificate, which may sign leaves and no further authorities.

@@ -38,29 +38,74 @@ type rootRecord struct {
 	Until       time.Time     `json:"until,omitzero"`
 }
 
-// save writes the state atomically: a reader, or a process started after a crash, sees the old one or the new one.
-func (s state) save(dir string, domain spiffeid.TrustDomain) error {
-	if dir == "" {
-		return nil
-	}
-	r := record{TrustDomain: domain.Name()}
+// same says whether two states have the same roots in the same places.
+func (s state) same(t state) bool {
+	equal := func(a, b *root) bool { return a == nil && b == nil || a != nil && b != nil && a.cert.Equal(b.cert) }
+	return equal(s.active, t.active) && equal(s.next, t.next) && equal(s.old, t.old)
+}
+
+// save keeps the state: a reader, or a process started after a crash, sees the old one or the new one.
+func (c *CA) save(s state) error {
+	r := record{TrustDomain: c.options.TrustDomain.Name()}
 	for _, p := range []struct {
 		from *root
 		to   **rootRecord
 	}{{s.active, &r.Active}, {s.next, &r.Next}, {s.old, &r.Old}} {
 		var err error
 		if *p.to, err = encode(p.from); err != nil {
-			return fmt.Errorf("certificate authority in %s: %w", dir, err)
+			return fmt.Errorf("certificate authority: %w", err)
 		}
 	}
 	data, err := json.MarshalIndent(r, "", "  ")
-	if err != nil {
-		return fmt.Errorf("certificate authority in %s: %w", dir, err)
+	if err == nil {
+		err = c.options.Keep.Save(data)
 	}
-	if err := replace(dir, data); err != nil {
-		return fmt.Errorf("certificate authority in %s: save: %w", dir, err)
+	if err != nil {
+		return fmt.Errorf("certificate authority: save: %w", err)
 	}
 	return nil
+}
+
+// load reads what is kept.
+func (c *CA) load() (s state, found bool, err error) {
+	data, err := c.options.Keep.Load()
+	if err == nil && data != nil {
+		s, err = decode(data, c.options.TrustDomain)
+		found = err == nil
+	}
+	if err != nil {
+		return state{}, false, fmt.Errorf("certificate authority: %w", err)
+	}
+	return s, found, nil
+}
+
+// folder keeps a CA on disk, for one process at a time; the empty one keeps nothing.
+type folder string
+
+// Save implements Keeper: the file is replaced whole.
+func (f folder) Save(data []byte) error {
+	if f == "" {
+		return nil
+	}
+	if err := replace(string(f), data); err != nil {
+		return fmt.Errorf("in %s: %w", string(f), err)
+	}
+	return nil
+}
+
+// Load implements Keeper; the folder is made if it is missing.
+func (f folder) Load() ([]byte, error) {
+	if f == "" {
+		return nil, nil
+	}
+	data, err := read(string(f))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("in %s: %w", string(f), err)
+	}
+	return data, nil
 }
 
 // replace puts data in the place of the CA's file, durably.
@@ -83,24 +128,6 @@ func replace(dir string, data []byte) error {
 		return err
 	}
 	return errors.Join(d.Sync(), d.Close())
-}
-
-// load reads the state from a folder, which is made if it is missing.
-func load(dir string, domain spiffeid.TrustDomain) (s state, found bool, err error) {
-	if dir == "" {
-		return state{}, false, nil
-	}
-	data, err := read(dir)
-	if errors.Is(err, fs.ErrNotExist) {
-		return state{}, false, nil
-	}
-	if err == nil {
-		s, err = decode(data, domain)
-	}
-	if err != nil {
-		return state{}, false, fmt.Errorf("certificate authority in %s: %w", dir, err)
-	}
-	return s, true, nil
 }
 
 // read gives the bytes of the CA's file once it is sure that nobody else could have read or written them.

@@ -23,6 +23,15 @@ func ID(trustDomain, namespace, serviceAccount string) (spiffeid.ID, error) {
 	return id, nil
 }
 
+// ControlPlane is who the control plane of a trust domain is. No workload is given this name.
+func ControlPlane(domain spiffeid.TrustDomain) spiffeid.ID {
+	id, err := spiffeid.FromSegments(domain, "ns", "anymesh-system", "sa", "control-plane")
+	if err != nil {
+		panic("identity: " + err.Error()) // all but the domain is fixed, and a domain that is one fits
+	}
+	return id
+}
+
 // Parse is the inverse of ID: the namespace and the service account that id stands for. An ID of another shape is
 // an error.
 func Parse(id spiffeid.ID) (namespace, serviceAccount string, err error) {

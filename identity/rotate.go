@@ -55,9 +55,9 @@ func (c *CA) Retire(force bool) error {
 	return c.turn(state{active: c.active})
 }
 
-// turn moves to another state, first on disk; c.mu is held.
+// turn moves to another state, first where it is kept; c.mu is held.
 func (c *CA) turn(s state) error {
-	if err := s.save(c.options.Dir, c.options.TrustDomain); err != nil {
+	if err := c.save(s); err != nil {
 		return err
 	}
 	c.set(s)
@@ -84,6 +84,12 @@ func (c *CA) Bundle() *x509bundle.Bundle {
 	defer c.mu.RUnlock()
 	return c.bundle
 }
+
+// Bundles are all bundles that this authority publishes: its own.
+func (c *CA) Bundles() []*x509bundle.Bundle { return []*x509bundle.Bundle{c.Bundle()} }
+
+// TrustDomain is the one that the CA signs for.
+func (c *CA) TrustDomain() spiffeid.TrustDomain { return c.options.TrustDomain }
 
 // Changed is closed when the bundle next changes. Take the channel first and read the bundle then: no change is missed.
 func (c *CA) Changed() <-chan struct{} {

@@ -31,6 +31,29 @@ func ServerTLS(p Proof, authorize func(spiffeid.ID) error) *tls.Config {
 	return c
 }
 
+// OpenTLS is ServerTLS for a server that some may ask before they have an SVID: a client that shows none is let in, and what it may ask is
+// for the server to decide. One that shows an SVID has to prove it as ever.
+func OpenTLS(p Proof, authorize func(spiffeid.ID) error) *tls.Config {
+	c := ServerTLS(p, authorize)
+	c.ClientAuth = tls.RequestClientCert
+	verify := c.VerifyPeerCertificate
+	c.VerifyPeerCertificate = func(raw [][]byte, chains [][]*x509.Certificate) error {
+		if len(raw) == 0 {
+			return nil
+		}
+		return verify(raw, chains)
+	}
+	return c
+}
+
+// AuthTLS is the configuration of a client that has no SVID yet: it shows none, and speaks to servers whose SVID is proven by the bundles and
+// whose ID authorize accepts with nil.
+func AuthTLS(bundles x509bundle.Source, authorize func(spiffeid.ID) error) *tls.Config {
+	c := tlsconfig.TLSClientConfig(bundles, authorizer(authorize))
+	c.MinVersion = tls.VersionTLS13
+	return c
+}
+
 // ClientTLS is the configuration of a client that shows p's SVID and speaks to servers whose SVID is proven and whose ID
 // authorize accepts with nil. TLS 1.3 only; the server's name is never looked at.
 func ClientTLS(p Proof, authorize func(spiffeid.ID) error) *tls.Config {

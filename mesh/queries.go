@@ -94,10 +94,10 @@ type Splits struct {
 	Build func(namespace, split, root, backend string) string // an RE2 expression
 }
 
-// RouteName is a label that names an entry of a route group.
+// RouteName is how an entry of a route group is named: by the values of labels, in their order.
 type RouteName struct {
-	Label string
-	Parse func(value string) (group, match string, ok bool)
+	Labels []string
+	Parse  func(values []string) (group, match string, ok bool)
 }
 
 // Choice is a point in which installations differ, such as how a scrape configuration calls the label of the pod. Its spellings are looked

@@ -7,7 +7,9 @@
 // above them: the extension API server, the commands, the façade of Prometheus.
 //
 //	metrics/query    a mesh's Queries as PromQL, and what comes back as measures
-//	metrics/ask      the Source: which mesh answers, all queries of an answer at once, one flight, a cache of one scrape
+//	metrics/lens     which resources the names in labels stand for, by what there is
+//	metrics/ask      the Source: which mesh answers, all queries of an answer at once
+//	metrics/kept     answers for as long as they are good, each asked once
 //	metrics/remote   a Prometheus over HTTP
 //	metrics/local    Prometheus' own store and engine in this process
 //	metrics/api      the extension API server

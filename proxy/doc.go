@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+// sizes: package: the hooks of two codecs stand here, of net/http and of HTTP/2 by frames, until HTTP/1 is read by frames of its own too
 
 // Package proxy is the data plane of the built-in mesh: one Proxy stands beside one workload.
 //
@@ -17,6 +18,8 @@
 //
 // There are two codecs for HTTP/1.1. Plain requests take the quick lane; all that is in the least unusual, and HTTP/2, goes through
 // net/http, and a connection that went there stays. Both ask policy, hold none themselves, and answer alike.
+//
+// HTTP/2 is relayed by frames (relay, h2, link): judge.go is the hook. The rest leans on net/http: exchange.go is the hook.
 //
 // Two rules hold throughout. What is not understood is refused, never ignored. And what policy judged is what is handed
 // on, byte for byte: a path that could not be passed on as it was sent is answered with 400.

@@ -59,6 +59,9 @@ func (p *Proxy) greet(raw net.Conn) {
 	switch {
 	case c.chain == policy.ForBytes:
 		taken = p.track(func() { p.serveBytes(t, c) })
+	case t.ConnectionState().NegotiatedProtocol == "h2":
+		p.in2.Serve(t, c, idleTimeout)
+		taken = true
 	case t.ConnectionState().NegotiatedProtocol == "http/1.1":
 		go p.quickInbound.Take(t, p.quickIn(c)) // on a small stack: the handshake's is large
 		return
@@ -168,15 +171,11 @@ func (p *Proxy) serveInbound(w http.ResponseWriter, r *http.Request) {
 	p.finish(x, p.handOver(ctx, x))
 }
 
-// handOver passes an admitted request to the local process, in the protocol it came in.
+// handOver passes an admitted request to the local process.
 func (p *Proxy) handOver(ctx context.Context, x *exchange) stats.Outcome {
-	t := p.local1
-	if x.r.ProtoMajor == 2 {
-		t = p.local
-	}
 	x.url.Scheme = "http"
 	x.url.Host = p.process(x.req.Port)
-	res, err := t.RoundTrip(x.request(ctx))
+	res, err := p.local1.RoundTrip(x.request(ctx))
 	if err != nil {
 		return x.broke(ctx, "the workload behind this proxy", err)
 	}

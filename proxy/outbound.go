@@ -65,7 +65,7 @@ func (p *Proxy) send(x *exchange, h *state.Host) stats.Outcome {
 		defer cancel()
 	}
 	// An HTTP/2 port gets HTTP/2 from HTTP/1 clients too: its process understands nothing else.
-	h2 := x.r.ProtoMajor == 2 || h.HTTP2
+	h2 := h.HTTP2
 	if h2 && x.upgrade != "" {
 		return x.fail(http.StatusBadGateway, h.Name+" speaks HTTP/2 alone: no upgrade")
 	}

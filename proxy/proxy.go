@@ -22,10 +22,13 @@ import (
 	"github.com/spiffe/go-spiffe/v2/bundle/x509bundle"
 	"github.com/spiffe/go-spiffe/v2/svid/x509svid"
 	"google.golang.org/grpc"
+	"google.golang.org/protobuf/types/known/structpb"
 
 	"github.com/anymesh/anymesh/proxy/ads"
 	"github.com/anymesh/anymesh/proxy/lane"
+	"github.com/anymesh/anymesh/proxy/link"
 	"github.com/anymesh/anymesh/proxy/policy"
+	"github.com/anymesh/anymesh/proxy/relay"
 	"github.com/anymesh/anymesh/proxy/state"
 	"github.com/anymesh/anymesh/proxy/stats"
 	"github.com/anymesh/anymesh/proxy/upstream"
@@ -84,10 +87,13 @@ type Proxy struct {
 	outListener   net.Listener
 	quickOutbound lane.Server // plain HTTP/1.1
 	quickInbound  lane.Server
+	out2, in2     relay.Server  // HTTP/2
 	out, in       *http.Server  // all else
-	tunnels       *wire.Handoff // connections for out: odd ones, and those out of CONNECT that turned out to speak HTTP
+	tunnels       *wire.Handoff // connections to be sorted: odd ones, and those out of CONNECT that turned out to speak HTTP
+	plain         *wire.Handoff // those of them for out
 	greeted       *wire.Handoff // inbound connections after their handshake, for in
-	local1, local *http.Transport
+	local1        *http.Transport
+	processes     sync.Map // port → *process
 
 	mu         sync.Mutex
 	conns      map[*inConn]struct{}
@@ -119,7 +125,7 @@ func New(cfg Config) (*Proxy, error) {
 	p := &Proxy{
 		cfg: cfg, log: cfg.Logger.With("workload", n.Namespace+"/"+n.Workload, "pod", n.Pod),
 		admitted: make(chan struct{}), ready: make(chan struct{}), conns: map[*inConn]struct{}{}, neighbours: map[uint16]*upstream.Process{},
-		outListener: l, tunnels: wire.NewHandoff(l.Addr()), greeted: wire.NewHandoff(l.Addr()),
+		outListener: l, tunnels: wire.NewHandoff(l.Addr()), plain: wire.NewHandoff(l.Addr()), greeted: wire.NewHandoff(l.Addr()),
 	}
 	p.assemble()
 	return p, nil
@@ -140,17 +146,16 @@ func (p *Proxy) assemble() {
 		Cluster:              n.Namespace + "/" + n.Workload,
 		UserAgentName:        "anymesh",
 		UserAgentVersionType: &corev3.Node_UserAgentVersion{UserAgentVersion: "1"},
+		Metadata:             &structpb.Struct{Fields: map[string]*structpb.Value{"kind": structpb.NewStringValue(n.Kind)}},
 	}, p.book, p.log)
 	p.book.Start(p.feed)
 
 	errlog := slog.NewLogLogger(p.log.Handler(), slog.LevelDebug)
 	p.out = server(p.serveOutbound)
 	p.out.ErrorLog = errlog
-	p.out.Protocols.SetUnencryptedHTTP2(true)
 	p.out.ConnContext = tunnelContext
 	p.in = server(p.serveInbound)
 	p.in.ErrorLog = errlog
-	p.in.Protocols.SetHTTP2(true)
 	p.in.ConnContext = inConnContext
 
 	p.quickOutbound.Slow, p.quickInbound.Slow = p.tunnels.Push, p.greeted.Push
@@ -158,13 +163,9 @@ func (p *Proxy) assemble() {
 		s.Idle, s.Header, s.Log = idleTimeout, headerTimeout, p.log
 	}
 
-	p.local1, p.local = &http.Transport{}, &http.Transport{}
-	for _, t := range []*http.Transport{p.local1, p.local} {
-		upstream.Tune(t)
-		t.DialContext = (&net.Dialer{Timeout: 5 * time.Second}).DialContext
-	}
+	p.local1 = &http.Transport{DialContext: (&net.Dialer{Timeout: 5 * time.Second}).DialContext}
+	upstream.Tune(p.local1)
 	p.local1.Protocols.SetHTTP1(true)
-	p.local.Protocols.SetUnencryptedHTTP2(true)
 }
 
 // How long a connection may wait, for a head and between requests: longer than pooled connections are kept by the callers.
@@ -176,7 +177,6 @@ func server(h http.HandlerFunc) *http.Server {
 		Protocols:         new(http.Protocols),
 		ReadHeaderTimeout: headerTimeout,
 		IdleTimeout:       idleTimeout,
-		HTTP2:             &http.HTTP2Config{MaxConcurrentStreams: 1000},
 	}
 	s.Protocols.SetHTTP1(true)
 	return s
@@ -213,7 +213,8 @@ func (p *Proxy) Run(ctx context.Context) error {
 	all.Go(func() { p.quickOutbound.Watch(bg) })
 	all.Go(func() { p.quickInbound.Watch(bg) })
 	start(func() error { return p.quickOutbound.Serve(p.outListener, p.quickOut) })
-	start(func() error { return p.out.Serve(p.tunnels) })
+	start(func() error { return p.sort(p.tunnels) })
+	start(func() error { return p.out.Serve(p.plain) })
 	start(func() error { return p.in.Serve(p.greeted) })
 	defer p.halt()
 
@@ -244,8 +245,11 @@ func (p *Proxy) Run(ctx context.Context) error {
 // Finish takes no more requests of the workload and waits for those under way, until ctx ends. The inbound side goes on: where many
 // proxies end together, all of them Finish before the first one's Run is ended, so that no request finds its way closed.
 func (p *Proxy) Finish(ctx context.Context) {
+	var both sync.WaitGroup
+	both.Go(func() { p.out2.Shutdown(ctx) })
 	p.quickOutbound.Shutdown(ctx)
 	_ = p.out.Shutdown(ctx) // what is left is cut when Run ends
+	both.Wait()
 }
 
 // drain takes nothing new and waits for what is under way.
@@ -256,10 +260,10 @@ func (p *Proxy) drain(in net.Listener) {
 	ctx, cancel := context.WithTimeout(context.Background(), p.cfg.Drain)
 	defer cancel()
 	var all sync.WaitGroup
-	all.Go(func() { p.quickOutbound.Shutdown(ctx) })
+	all.Go(func() { p.Finish(ctx) })
 	all.Go(func() { p.quickInbound.Shutdown(ctx) })
-	all.Go(func() { p.out.Shutdown(ctx) })
 	all.Go(func() { p.in.Shutdown(ctx) })
+	all.Go(func() { p.in2.Shutdown(ctx) })
 	all.Wait()
 	p.mu.Lock()
 	p.closing = true
@@ -291,6 +295,9 @@ func (p *Proxy) halt() {
 	p.quickInbound.Close()
 	p.out.Close()
 	p.in.Close()
+	p.out2.Close()
+	p.in2.Close()
+	p.plain.Close()
 	p.tunnels.Close()
 	p.greeted.Close()
 	for _, c := range p.open() {
@@ -302,5 +309,8 @@ func (p *Proxy) halt() {
 	}
 	p.mu.Unlock()
 	p.local1.CloseIdleConnections()
-	p.local.CloseIdleConnections()
+	p.processes.Range(func(_, l any) bool {
+		(*link.Links)(l.(*process)).Retire()
+		return true
+	})
 }

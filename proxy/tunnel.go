@@ -18,11 +18,11 @@ import (
 	"github.com/anymesh/anymesh/proxy/wire"
 )
 
-// tunnel is a connection that came in through CONNECT.
+// tunnel is a connection of which something was read already: most came in through CONNECT.
 type tunnel struct {
 	net.Conn
-	r    *bufio.Reader // may hold bytes that were read already
-	name string        // service port that the client asked for
+	r    *bufio.Reader
+	name string // service port that CONNECT asked for
 }
 
 func (t *tunnel) Read(b []byte) (int, error) { return t.r.Read(b) }
@@ -41,7 +41,7 @@ func (t *tunnel) CloseWrite() error {
 type tunnelKey struct{}
 
 func tunnelContext(ctx context.Context, c net.Conn) context.Context {
-	if t, ok := c.(*tunnel); ok {
+	if t, ok := c.(*tunnel); ok && t.name != "" {
 		return context.WithValue(ctx, tunnelKey{}, t.name)
 	}
 	return ctx

@@ -16,6 +16,9 @@ func (s *Store) Settings() *model.Settings { return s.settings }
 // Service of that name, or nil.
 func (s *Store) Service(n model.Name) *model.Service { return s.services[n] }
 
+// Pod is the pod of a name, or nil.
+func (s *Store) Pod(n model.Name) *model.Pod { return s.pods[n] }
+
 // Splits of a root.
 func (s *Store) Splits(root model.Name) []*model.Split { return s.splitsOf[root] }
 

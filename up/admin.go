@@ -10,6 +10,7 @@ import (
 
 	"github.com/anymesh/anymesh/engine"
 	"github.com/anymesh/anymesh/model"
+	"github.com/anymesh/anymesh/proxy"
 )
 
 // adminHandler serves what a person or a scraper asks of a running mesh.
@@ -19,10 +20,19 @@ func (m *Mesh) adminHandler() http.Handler {
 	if m.numbers != nil {
 		m.numbers.handle(mux)
 	}
+	mux.Handle("GET /tap", &m.tap)
 	mux.HandleFunc("GET /findings", m.serveFindings)
 	mux.HandleFunc("GET /proxies", func(w http.ResponseWriter, _ *http.Request) { reply(w, m.server.Statuses()) })
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("ok\n")) })
 	return mux
+}
+
+// passed tells of a finished request to whoever wants to know.
+func (m *Mesh) passed(a proxy.Access) {
+	m.tap.Add(a)
+	if m.o.Access != nil {
+		m.o.Access(a)
+	}
 }
 
 func (m *Mesh) serveFindings(w http.ResponseWriter, r *http.Request) {

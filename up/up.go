@@ -25,12 +25,12 @@ import (
 
 	"github.com/anymesh/anymesh/engine"
 	"github.com/anymesh/anymesh/identity"
-	"github.com/anymesh/anymesh/mesh"
 	"github.com/anymesh/anymesh/mesh/builtin"
 	"github.com/anymesh/anymesh/model"
 	"github.com/anymesh/anymesh/proxy"
 	"github.com/anymesh/anymesh/proxy/stats"
 	"github.com/anymesh/anymesh/store"
+	"github.com/anymesh/anymesh/up/tap"
 	"github.com/anymesh/anymesh/xds"
 )
 
@@ -96,6 +96,7 @@ type Mesh struct {
 	admin   net.Listener
 	fleet   *fleet
 	numbers *numbers // nil: nobody can ask
+	tap     tap.Tap
 
 	// Of the engine's loop.
 	serve    func()          // starts the control plane's server, once
@@ -109,9 +110,6 @@ const (
 	OutboundPort = 15001
 	InboundPort  = proxy.DefaultInboundPort
 )
-
-// controlPlane is the control plane's own identity.
-var controlPlane = model.Identity{Namespace: "anymesh-system", ServiceAccount: "control-plane"}
 
 // New prepares a mesh. Nothing runs before Run.
 func New(o Options) (*Mesh, error) {
@@ -157,7 +155,7 @@ func (m *Mesh) Run(ctx context.Context) error {
 	defer m.ads.Close()
 	m.sources = identity.NewSources(context.WithoutCancel(ctx), m.ca, identity.SourceOptions{Logger: m.log})
 	defer m.sources.Close()
-	own, err := m.source(controlPlane)
+	own, err := m.sources.For(m.controlPlane())
 	if err != nil {
 		return err
 	}
@@ -202,7 +200,7 @@ func (m *Mesh) flushed(ctx context.Context, plans []engine.Plan) {
 	if m.numbers != nil {
 		m.numbers.tell(m.engine.Store)
 	}
-	first, then, last := steps(plans[0].Changes)
+	first, then, last := xds.Steps(plans[0].Changes)
 	for _, c := range first {
 		delete(m.closing, c.Name)
 	}
@@ -239,27 +237,6 @@ func (m *Mesh) close(ctx context.Context, left []*keeper, last []xds.Change) {
 			}
 		})
 	}()
-}
-
-// steps parts changes: what proxies admit comes before what leads to them, and goes after it.
-func steps(changes []mesh.Change) (first, then, last []xds.Change) {
-	for _, c := range changes {
-		var x xds.Change
-		if c.Object == nil {
-			x.TypeURL, x.Name = builtin.ResourceKey(c.Key)
-		} else {
-			x.TypeURL, x.Name, x.Resource = builtin.Resource(c.Object)
-		}
-		switch inbound := x.Name == "inbound" || strings.HasPrefix(x.Name, "inbound/"); {
-		case inbound && c.Object == nil:
-			last = append(last, x)
-		case inbound:
-			first = append(first, x)
-		default:
-			then = append(then, x)
-		}
-	}
-	return first, then, last
 }
 
 // apply hands changes to the control plane's server.
@@ -309,13 +286,7 @@ func (m *Mesh) listen() (err error) {
 }
 
 // controlPlane is who the control plane is.
-func (m *Mesh) controlPlane() spiffeid.ID {
-	id, err := identity.ID(m.o.Settings.TrustDomain, controlPlane.Namespace, controlPlane.ServiceAccount)
-	if err != nil {
-		panic("up: " + err.Error()) // New has checked the trust domain, the rest is fixed
-	}
-	return id
-}
+func (m *Mesh) controlPlane() spiffeid.ID { return identity.ControlPlane(m.domain()) }
 
 // serveAdmin answers on the admin port until the context ends, and what was asked before has been answered.
 func (m *Mesh) serveAdmin(ctx context.Context) {

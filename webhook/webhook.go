@@ -20,6 +20,7 @@ import (
 const (
 	ConvertPath  = "/convert"
 	ValidatePath = "/validate"
+	InjectPath   = "/inject"
 )
 
 // Limits of what is read of a request. An API server sends an object with its predecessor to be validated, each of which its store limits to
@@ -39,6 +40,8 @@ type Options struct {
 	Patience time.Duration
 	// Ready says why requests should not come here yet; nil: they may at once.
 	Ready func() error
+	// Inject puts proxies into pods; nil: pods stay as they are.
+	Inject Injector
 	// Metrics is told of the numbers of reviews and conversions, and how long they took; nil: nobody is.
 	Metrics prometheus.Registerer
 }
@@ -63,6 +66,7 @@ func New(o Options) (*Handler, error) {
 	h := &Handler{options: o, judges: make(chan struct{}, 64), metrics: m, mux: http.NewServeMux()}
 	h.mux.HandleFunc("POST "+ConvertPath, h.serve("convert", maxConversion, h.convert))
 	h.mux.HandleFunc("POST "+ValidatePath, h.serve("validate", maxReview, h.validate))
+	h.mux.HandleFunc("POST "+InjectPath, h.serve("inject", maxReview, h.inject))
 	h.mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "ok\n") })
 	h.mux.HandleFunc("GET /readyz", h.ready)
 	return h, nil

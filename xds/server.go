@@ -35,8 +35,13 @@ type Options struct {
 	// under a lock: it must be quick, must not call the Server, and its answer must depend on its arguments alone.
 	// Nil shows everything.
 	Visible func(node *core.Node, typeURL, name string) bool
+	// Listed tells whether a node that asks for everything of a type is told of a resource that it may see; what it asks for by name it is told
+	// anyhow. The same holds for it as for Visible. Nil lists all that is visible.
+	Listed func(node *core.Node, typeURL, name string) bool
 	// OnNACK is told of each rejection by a client, on the goroutine of its stream.
 	OnNACK func(NACK)
+	// Beside registers services that are served on the same port, until the context ends; may be nil.
+	Beside func(context.Context, grpc.ServiceRegistrar)
 }
 
 // Server is an ADS server over one store of resources. All methods may be called concurrently.
@@ -70,6 +75,9 @@ func (s *Server) Serve(ctx context.Context, l net.Listener, config *tls.Config, 
 	}
 	g := grpc.NewServer(append(own, options...)...)
 	discovery.RegisterAggregatedDiscoveryServiceServer(g, &service{server: s, ctx: ctx})
+	if s.options.Beside != nil {
+		s.options.Beside(ctx, g)
+	}
 	stopped := make(chan struct{})
 	undo := context.AfterFunc(ctx, func() {
 		defer close(stopped)

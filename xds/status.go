@@ -126,13 +126,13 @@ func (s *Server) Statuses() []NodeStatus {
 
 // count is the number of resources subscribed that exist for this client.
 func (w *watch) count() int {
-	if w.wild && w.stream.server.options.Visible == nil {
+	if o := &w.stream.server.options; w.wild && o.Visible == nil && o.Listed == nil {
 		return w.shelf.live
 	}
 	n := 0
 	if w.wild {
 		for e := w.shelf.head; e != nil; e = e.next {
-			if !e.dead && w.visible(e.resource.GetName()) {
+			if !e.dead && w.listed(e.resource.GetName()) {
 				n++
 			}
 		}

@@ -204,7 +204,7 @@ func (t *stream) CreateDeltaWatch(r *cache.DeltaRequest, sub cache.Subscription,
 			continue
 		}
 		w.leave(name)
-		if w.wild {
+		if w.wild && w.listed(name) {
 			w.changed[name] = struct{}{} // the client forgets it by unsubscribing, but the wildcard still wants it
 		}
 	}

@@ -83,6 +83,19 @@ func (w *watch) visible(name string) bool {
 	return v == nil || v(w.stream.node, w.shelf.url, name)
 }
 
+// listed tells whether the subscription to everything covers a name: always, where the client asked for it by name too.
+func (w *watch) listed(name string) bool {
+	if !w.visible(name) {
+		return false
+	}
+	l := w.stream.server.options.Listed
+	if l == nil || l(w.stream.node, w.shelf.url, name) {
+		return true
+	}
+	_, named := w.names[name]
+	return named
+}
+
 // look is the resource of a name, or nil if there is none for this client.
 func (w *watch) look(name string) *discovery.Resource {
 	e := w.shelf.entries[name]
@@ -112,7 +125,7 @@ func (w *watch) hasRemovals() bool {
 // for again.
 func (w *watch) logged(mark *uint64, dead bool) bool {
 	for e := w.shelf.tail; e != nil && e.seq > *mark; e = e.prev {
-		if e.dead == dead && w.visible(e.resource.GetName()) {
+		if e.dead == dead && w.listed(e.resource.GetName()) {
 			return true
 		}
 	}
@@ -155,7 +168,7 @@ func (w *watch) takeNames(m *message) bool {
 			return false
 		}
 		delete(w.changed, name)
-		if e := w.shelf.entries[name]; w.wild && e != nil && (e.dead && e.seq > w.removed || !e.dead && e.seq > w.added) {
+		if e := w.shelf.entries[name]; w.wild && e != nil && w.listed(name) && (e.dead && e.seq > w.removed || !e.dead && e.seq > w.added) {
 			continue // the log holds it too, and a message must not name it twice
 		}
 		if r := w.look(name); r != nil {
@@ -182,7 +195,7 @@ func (w *watch) takeLog(m *message) bool {
 		if known {
 			delete(w.known, name)
 		}
-		if e.dead || known && version == e.resource.GetVersion() || !w.visible(name) {
+		if e.dead || known && version == e.resource.GetVersion() || !w.listed(name) {
 			continue
 		}
 		m.add(e.resource)
@@ -200,7 +213,7 @@ func (w *watch) takeRemovals(m *message) {
 		return
 	}
 	for e := w.shelf.after(w.removed); e != nil; e = e.next {
-		if e.dead && w.visible(e.resource.GetName()) {
+		if e.dead && w.listed(e.resource.GetName()) {
 			m.removed = append(m.removed, e.resource.GetName())
 		}
 	}
@@ -213,7 +226,7 @@ func (w *watch) state(removals bool) []*discovery.Resource {
 	var all []*discovery.Resource
 	if w.wild {
 		for e := w.shelf.head; e != nil; e = e.next {
-			if (!e.dead || !removals && e.seq > w.removed) && w.visible(e.resource.GetName()) {
+			if (!e.dead || !removals && e.seq > w.removed) && w.listed(e.resource.GetName()) {
 				all = append(all, e.resource)
 			}
 		}

@@ -228,6 +228,29 @@ func TestVisible(t *testing.T) {
 	all.expect(cds, "a-2") // and nothing of b
 }
 
+// TestListed asks for everything and is told of what is its own, and by name for more.
+func TestListed(t *testing.T) {
+	s, address := start(t, Options{Listed: func(node *core.Node, _, name string) bool { return strings.HasPrefix(name, node.GetId()) }})
+	apply(t, s, setCluster("a1", 1), setCluster("b1", 1))
+	d := connect(t, dial(t, address), "a")
+	d.subscribe(cds, "*")
+	d.ack(d.expect(cds, "a1"))
+	apply(t, s, setCluster("b2", 1), setCluster("a2", 1))
+	d.ack(d.expect(cds, "a2"))
+	d.subscribe(cds, "b1")
+	d.ack(d.expect(cds, "b1"))
+	apply(t, s, setCluster("b1", 2))
+	d.ack(d.expect(cds, "b1"))
+	d.send(&discovery.DeltaDiscoveryRequest{TypeUrl: cds, ResourceNamesUnsubscribe: []string{"b1"}})
+	eventually(t, "the name is given up", func() bool { return s.Statuses()[0].Types[0].Resources == 2 })
+	apply(t, s, setCluster("b1", 3), setCluster("b3", 1))
+	apply(t, s, setCluster("a3", 1))
+	d.expect(cds, "a3")
+	if n := s.Statuses(); len(n) != 1 || n[0].Types[0].Resources != 3 {
+		t.Errorf("%+v", n)
+	}
+}
+
 func TestStreamRefused(t *testing.T) {
 	_, address := start(t, Options{Authorize: func(_ context.Context, n *core.Node) error {
 		if n.GetId() == "evil" {

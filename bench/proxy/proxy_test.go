@@ -43,8 +43,13 @@ type site struct {
 	dir string
 }
 
+// bare is a site without a server.
+func bare(b *testing.B) *site {
+	return &site{b: b, net: fmt.Sprintf("127.%d.%d", 3+rand.IntN(250), rand.IntN(256)), dir: b.TempDir()}
+}
+
 func newSite(b *testing.B) *site {
-	s := &site{b: b, net: fmt.Sprintf("127.%d.%d", 3+rand.IntN(250), rand.IntN(256)), dir: b.TempDir()}
+	s := bare(b)
 	l, err := net.Listen("tcp", s.net+".11:8080")
 	check(b, err)
 	go func() {

@@ -13,6 +13,9 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/anymesh/anymesh/cmd/anymesh/serve"
+	"github.com/anymesh/anymesh/control"
+	"github.com/anymesh/anymesh/deploy"
+	"github.com/anymesh/anymesh/engine"
 	"github.com/anymesh/anymesh/kube"
 	"github.com/anymesh/anymesh/kube/api"
 	"github.com/anymesh/anymesh/kube/controller"
@@ -27,6 +30,9 @@ type controlling struct {
 	adopt   bool
 	rate    float32
 	config  string
+	mesh    string // address of the built-in mesh's control plane
+	public  string // where proxies find it
+	image   string // of the proxies
 	verbose bool
 	format  string
 	traffic serve.Traffic
@@ -72,6 +78,9 @@ func (o *controlling) flags(c *cobra.Command) {
 	f.StringVar(&o.traffic.Credentials, "metrics-credentials", "/etc/anymesh/metrics", "`DIR` of folders that Meshes name as spec.metrics.credentials")
 	f.StringVar(&o.serve.Certificates, "webhook-certs", "", "`DIR` with tls.crt and tls.key that someone else keeps, such as cert-manager; its own without")
 	f.StringVar(&o.serve.Pprof, "pprof-addr", "", "`ADDRESS` of Go's profiles; empty: none")
+	f.StringVar(&o.mesh, "mesh-addr", "", "`ADDRESS` that proxies of the built-in mesh ask; empty: it is not run")
+	f.StringVar(&o.public, "mesh-service", "", "`HOST:PORT` by which proxies find it; its Service in --namespace without")
+	f.StringVar(&o.image, "proxy-image", "", "`IMAGE` of the proxies that are put into pods")
 	f.DurationVar(&o.serve.Drain, "drain", 5*time.Second, "`TIME` for which the webhook still answers at the end, until nobody calls any more")
 	f.BoolVarP(&o.verbose, "verbose", "v", false, "log every write")
 	f.StringVar(&o.format, "log-format", "json", "json or text")
@@ -109,9 +118,20 @@ func (o *controlling) run(ctx context.Context, errs io.Writer) error {
 		return fmt.Errorf("--metrics-api-addr: it has the certificate of the webhook, which --webhook-addr turns off")
 	}
 	o.traffic.Logger, o.serve.Traffic = log, &o.traffic
-	ctl := controller.New(controller.Options{Cluster: cluster, Told: o.traffic.Told, Drivers: all.Meshes(), Meshes: meshes, Namespace: o.serve.Namespace, Name: fmt.Sprintf("%s-%d", name, os.Getpid()),
-		Elect: o.elect, Adopt: o.adopt, Rate: o.rate, Logger: log})
+	options := controller.Options{Cluster: cluster, Told: o.traffic.Told, Drivers: all.Meshes(), Meshes: meshes, Namespace: o.serve.Namespace, Name: fmt.Sprintf("%s-%d", name, os.Getpid()),
+		Elect: o.elect, Adopt: o.adopt, Rate: o.rate, Logger: log}
 	o.serve.Logger, o.serve.Version = log, build()
+	var ctl *controller.Controller
+	if o.mesh != "" {
+		o.serve.Builtin = serve.NewBuiltin(ctx, serve.BuiltinOptions{Cluster: cluster, Namespace: o.serve.Namespace, At: o.mesh, Logger: log,
+			Engine: func() *engine.Engine { return ctl.Engine() }})
+		o.serve.Proxy.Image, o.serve.Proxy.ControlPlane = o.image, o.public
+		if o.public == "" {
+			o.serve.Proxy.ControlPlane = fmt.Sprintf("%s.%s.svc:%d", deploy.ControlPlane, o.serve.Namespace, control.DefaultPort)
+		}
+		options.Direct = o.serve.Builtin.Direct
+	}
+	ctl = controller.New(options)
 	return serve.Run(ctx, ctl, cluster, o.serve)
 }
 

@@ -17,6 +17,7 @@ import (
 	"github.com/anymesh/anymesh/codes"
 	"github.com/anymesh/anymesh/deploy"
 	"github.com/anymesh/anymesh/deploy/manifest"
+	"github.com/anymesh/anymesh/mesh/all"
 )
 
 // docsCommand writes the pages that are made from the code, and checks that they are fresh.
@@ -74,6 +75,8 @@ func pages() map[string]string {
 		"codes.md": generated + codes.Markdown(),
 		"matrix.md": generated + "# What each mesh can say\n\nExact: the mesh does what SMI means. Approximate: the note says how near. Unsupported: nothing is written for it, " +
 			"and what it would have allowed stays refused. Every entry is proved by the driver's tests.\n\n" + matrix.Markdown(writers()),
+		"metrics.md": generated + "# What the metrics of each mesh tell\n\nWho counts: the proxy of the one who is called (server) or of the one who calls (client). By pods, by Services: the labels name these, " +
+			"and what they belong to is looked up. The guide is [metrics](guides/metrics.md).\n\n" + matrix.Metrics(all.Drivers()),
 		"cli.md": generated + cliMarkdown(root()),
 	}
 }
@@ -85,13 +88,14 @@ func cliMarkdown(c *cobra.Command) string {
 	var list []*cobra.Command
 	for _, s := range c.Commands() {
 		if s.IsAvailableCommand() && s.Name() != "help" && s.Name() != "completion" {
-			list = append(list, s)
+			list = append(append(list, s), s.Commands()...)
 			fmt.Fprintf(&b, "| [`%s`](#%s) | %s |\n", s.Name(), s.Name(), s.Short)
 		}
 	}
 	b.WriteString("| [`completion`](#completion) | Complete commands, flags and values in a shell |\n\n")
 	for _, s := range list {
-		fmt.Fprintf(&b, "## %s\n\n%s.\n\n```\nanymesh %s\n```\n\n", s.Name(), s.Short, s.Use)
+		path := strings.TrimPrefix(s.CommandPath(), c.Name()+" ")
+		fmt.Fprintf(&b, "## %s\n\n%s.\n\n```\nanymesh %s%s\n```\n\n", path, s.Short, strings.TrimSuffix(path, s.Name()), s.Use)
 		if s.Long != "" {
 			fmt.Fprintf(&b, "%s\n\n", s.Long)
 		}

@@ -4,6 +4,7 @@ package manifest
 
 import (
 	"encoding/json"
+	"strings"
 
 	"go.yaml.in/yaml/v3"
 
@@ -25,12 +26,16 @@ const (
 	webhookPort = 9443
 	metricsPort = 9090
 	healthPort  = 8081
+	meshPort    = 15010
 
 	metricsAPIPort = 8443
 )
 
 // extension holds where TrafficMetrics are served.
 var extension = on("metricsAPI.enabled")
+
+// builtinMesh holds where the controller runs the built-in mesh.
+var builtinMesh = on("builtin.enabled")
 
 var (
 	namespace = expr{".Release.Namespace", func(v *Values) any { return v.Namespace }}
@@ -82,7 +87,7 @@ func allObjects() []Object {
 		shared("edit", list{"create", "update", "patch", "delete", "deletecollection"}, "edit", "admin"),
 		service(WebhookName, item{servicePort("webhook", schema.Port), nil}, item{servicePort("metrics-api", metricsAPIPort), &extension}),
 		service(Name+"-metrics", item{servicePort("metrics", metricsPort), nil}),
-		deployment(), budget(), policy(), monitor(), admission(),
+		deployment(), budget(), policy(), monitor(), admission(), controlPlane(), injection(),
 	}
 	for n, v := range traffic.Versions() {
 		out = append(out, apiService(v.Version, 100-n))
@@ -168,9 +173,11 @@ func container() dict {
 			expr{`printf "--namespace=%s" .Release.Namespace | quote`, func(v *Values) any { return "--namespace=" + v.Namespace }},
 			"--metrics-addr=:9090", "--health-addr=:8081", "--webhook-addr=:9443", item{"--metrics-api-addr=:8443", &extension},
 			item{expr{`printf "--prometheus=%s" .Values.metricsAPI.prometheus | quote`, func(v *Values) any { return "--prometheus=" + scalar(v.at("metricsAPI.prometheus")) }}, ptr(on("metricsAPI.prometheus"))},
-			"--leader-elect", spliced{"extraArgs"}}),
+			"--leader-elect", item{"--mesh-addr=:15010", &builtinMesh},
+			item{expr{`printf "--proxy-image=%s" (` + strings.TrimSuffix(image.text, " | quote") + `) | quote`, func(v *Values) any { return "--proxy-image=" + image.eval(v).(string) }}, &builtinMesh},
+			spliced{"extraArgs"}}),
 		f("env", list{dict{f("name", "GOMEMLIMIT"), f("valueFrom", dict{f("resourceFieldRef", dict{f("resource", "limits.memory"), f("divisor", "1")})})}}),
-		f("ports", list{port("webhook", webhookPort), port("metrics", metricsPort), port("health", healthPort), item{port("metrics-api", metricsAPIPort), &extension}}),
+		f("ports", list{port("webhook", webhookPort), port("metrics", metricsPort), port("health", healthPort), item{port("metrics-api", metricsAPIPort), &extension}, item{port("mesh", meshPort), &builtinMesh}}),
 		f("startupProbe", probe("/healthz", 2, 60)),
 		f("livenessProbe", probe("/healthz", 10, 3)),
 		f("readinessProbe", probe("/readyz", 5, 2)),
@@ -205,6 +212,7 @@ func policy() Object {
 		ports = append(ports, dict{f("port", p), f("protocol", "TCP")})
 	}
 	ports = append(ports, item{dict{f("port", "metrics-api"), f("protocol", "TCP")}, &extension})
+	ports = append(ports, item{dict{f("port", "mesh"), f("protocol", "TCP")}, &builtinMesh})
 	return Object{file: "networkpolicy", when: &when, body: dict{f("apiVersion", "networking.k8s.io/v1"), f("kind", "NetworkPolicy"), f("metadata", meta(Name)),
 		f("spec", dict{f("podSelector", dict{f("matchLabels", selector())}), f("policyTypes", list{"Ingress"}), f("ingress", list{dict{f("ports", ports)}})})}}
 }
@@ -221,6 +229,36 @@ func monitor() Object {
 // admission is the configuration by which the API server asks the webhook. It calls the Service of this installation.
 func admission() Object {
 	c := deploy.Validation()
+	d := configuration(c, c.Name)
+	for _, h := range d.at("webhooks").(list) {
+		h.(dict).put("failurePolicy", ref("webhook.failurePolicy"))
+	}
+	return Object{file: "webhook", body: d}
+}
+
+// injection is the configuration by which the API server has proxies of the built-in mesh put into pods, and never into ours.
+func injection() Object {
+	c := deploy.Injection()
+	d := configuration(c, c.Name)
+	for _, h := range d.at("webhooks").(list) {
+		for _, e := range h.(dict).at("namespaceSelector").(dict).at("matchExpressions").(list) {
+			if e.(dict).at("key") == "kubernetes.io/metadata.name" {
+				e.(dict).put("values", list{"kube-system", namespace})
+			}
+		}
+	}
+	return Object{file: "webhook", when: &builtinMesh, body: d}
+}
+
+// controlPlane is where proxies of the built-in mesh find their control plane.
+func controlPlane() Object {
+	o := service(deploy.ControlPlane, item{servicePort("mesh", meshPort), nil})
+	o.when = &builtinMesh
+	return o
+}
+
+// configuration is one of the API server's, with the Service of this installation.
+func configuration(c any, name string) dict {
 	raw, err := json.Marshal(c)
 	var n yaml.Node // which keeps the order
 	if err == nil {
@@ -230,12 +268,11 @@ func admission() Object {
 		panic("manifest: the configuration of the webhook does not marshal: " + err.Error())
 	}
 	d := plain(n.Content[0]).(dict)
-	d.put("metadata", wide(c.Name))
+	d.put("metadata", wide(name))
 	for _, h := range d.at("webhooks").(list) {
-		h.(dict).put("failurePolicy", ref("webhook.failurePolicy"))
 		h.(dict).at("clientConfig").(dict).at("service").(dict).put("namespace", namespace)
 	}
-	return Object{file: "webhook", body: d}
+	return d
 }
 
 // plain is a tree as a description.

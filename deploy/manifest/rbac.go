@@ -19,7 +19,8 @@ const (
 	Name          = "anymesh" // of the Deployment, its account, its roles and its lease
 	WebhookName   = schema.Service
 	CertName      = "anymesh-webhook-cert"
-	Configuration = "anymesh" // ValidatingWebhookConfiguration
+	AuthorityName = "anymesh-ca" // Secret of the built-in mesh's CA
+	Configuration = "anymesh"    // ValidatingWebhookConfiguration
 )
 
 // Verbs.
@@ -134,6 +135,8 @@ func clusterRules() (out list) {
 	for _, r := range answering() {
 		out = append(out, item{r, &extension})
 	}
+	out = append(out, item{rule("authentication.k8s.io", list{"tokenreviews"}, list{"create"}), &builtinMesh},
+		item{named("admissionregistration.k8s.io", list{"mutatingwebhookconfigurations"}, list{Configuration}, list{"get", "patch"}), &builtinMesh})
 	for _, d := range all.Meshes() {
 		of := kinds(d)
 		when := has("meshes", d.Name)
@@ -175,6 +178,7 @@ func localRules() list {
 		named("coordination.k8s.io", list{"leases"}, list{Name}, list{"get", "update"}),
 		rule("", list{"secrets"}, list{"create"}),
 		named("", list{"secrets"}, list{CertName}, list{"get", "update"}),
+		item{named("", list{"secrets"}, list{AuthorityName}, list{"get", "update"}), &builtinMesh},
 	}
 }
 

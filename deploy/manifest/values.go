@@ -66,6 +66,7 @@ func options() []option {
 			{"secret", "Secret that Meshes may name as spec.metrics.credentials: ca.crt, tls.crt and tls.key, token, or username and password", ""},
 			{"prometheus", "URL of the Prometheus that scrapes the meshes, for those that do not name their own in spec.metrics", ""},
 		}},
+		{"builtin", "the built-in mesh: its control plane, and proxies in pods that ask for one by the label anymesh.dev/inject", []option{{"enabled", "", false}}},
 		{"podDisruptionBudget", "", []option{{"enabled", "", true}}},
 		{"networkPolicy", "lets in webhook calls, probes and scrapes, and nothing else", []option{{"enabled", "", true}}},
 		{"serviceMonitor", "for the Prometheus operator, whose kind the cluster must serve", []option{

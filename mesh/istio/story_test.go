@@ -59,6 +59,11 @@ func TestStory(t *testing.T) {
 	if asks < 500 {
 		t.Errorf("the story asks %d questions: too few", asks)
 	}
+	writeStory(t, worlds)
+}
+
+func writeStory(t *testing.T, worlds []storyWorld) {
+	t.Helper()
 	if *storyFile == "" {
 		return
 	}

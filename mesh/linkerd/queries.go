@@ -3,6 +3,7 @@
 package linkerd
 
 import (
+	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -14,14 +15,14 @@ import (
 // A latency is the time to the first byte.
 var queries = &mesh.Queries{Shapes: []mesh.Shape{{
 	Name:    "proxy metrics with policy routes",
-	Views:   []mesh.View{received, sent, routed},
+	Views:   []mesh.View{received, sent, routed, profiledRoutes},
 	Choices: []mesh.Choice{mesh.PodLabels("namespace", "pod")},
 }}, Notes: notes}
 
 // earlyQueries are those of the releases whose splits are ServiceProfiles.
 var earlyQueries = &mesh.Queries{Shapes: []mesh.Shape{{
 	Name:    "proxy metrics",
-	Views:   []mesh.View{received, sent},
+	Views:   []mesh.View{received, sent, profiledRoutes},
 	Choices: []mesh.Choice{mesh.PodLabels("namespace", "pod")},
 }}, Notes: notes}
 
@@ -29,6 +30,7 @@ var notes = []string{
 	"a Service's traffic is counted by the proxies of its callers: that of callers outside the mesh is not in it",
 	"the callee's proxy knows its callers by account, and so by namespace alone",
 	"latencies are times to the first byte",
+	"routes are told where the Service has a ServiceProfile, and not by what an HTTPRoute matches",
 }
 
 var (
@@ -65,6 +67,23 @@ var (
 		Root:   &mesh.Name{Kind: "Service", Namespace: "parent_namespace", Name: "parent_name"},
 	}
 
+	// profiledRoutes are counted where a Service has a ServiceProfile. As import reads it, its routes are the entries of a group of the Service's name.
+	profiledRoutes = mesh.View{
+		Side:     mesh.ServerSide,
+		Only:     []mesh.Matcher{{Label: "direction", Op: "=", Value: "inbound"}, {Label: "rt_route", Op: "!=", Value: ""}},
+		Requests: "route_response_total",
+		Failure:  []mesh.Matcher{{Label: "classification", Op: "=", Value: "failure"}},
+		Latency:  "route_response_latency_ms", Unit: time.Millisecond,
+		Server: append([]mesh.Name{{Kind: "Service", Composed: authority}}, self...),
+		Route: &mesh.RouteName{Labels: []string{authority.Label, "rt_route"}, Parse: func(v []string) (string, string, bool) {
+			of := authority.Parse(v[0])
+			if len(of) == 0 {
+				return "", "", false
+			}
+			return of[0].Name, v[1], true
+		}},
+	}
+
 	self = slices.Concat(mesh.Labelled("namespace", map[string]string{"Deployment": "deployment", "DaemonSet": "daemonset", "StatefulSet": "statefulset",
 		"ReplicaSet": "replicaset", "ReplicationController": "replicationcontroller", "Job": "k8s_job", "CronJob": "cronjob"}),
 		[]mesh.Name{{Kind: "Pod", Namespace: "namespace", Name: "pod"}, {Kind: "Namespace", Name: "namespace"}})
@@ -82,4 +101,20 @@ var callerID = &mesh.Composed{
 	},
 	Build: func(n mesh.Named) string { return `[^.]+\.` + n.Name + `\.serviceaccount\..+` }, // a namespace has no letter that means anything to RE2
 	Any:   `[^.]+\.[^.]+\.serviceaccount\..+`,
+}
+
+// authority is the host that was called, service.namespace.svc.…
+var authority = &mesh.Composed{
+	Label: "dst",
+	Parse: func(v string) []mesh.Named {
+		part := strings.SplitN(v, ".", 4)
+		if len(part) < 3 || part[2] != "svc" {
+			return nil
+		}
+		return []mesh.Named{{Namespace: part[1], Name: part[0]}}
+	},
+	Build: func(n mesh.Named) string {
+		return regexp.QuoteMeta(n.Name) + `\.` + regexp.QuoteMeta(n.Namespace) + `\.svc\..+`
+	},
+	Any: `[^.]+\.[^.]+\.svc\..+`,
 }

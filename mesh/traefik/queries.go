@@ -26,7 +26,7 @@ var queries = &mesh.Queries{
 		}},
 	}},
 	Notes: []string{
-		"the proxies stand on the nodes and do not tell who called, nor which pod answered: there are no edges, and no numbers of pods, nodes and workloads",
+		"the proxies stand on the nodes and do not tell who called, nor which pod answered: there are no edges, and no numbers of pods and nodes",
 		"namespace, Service and TrafficTarget are put together with dashes: where two readings of a label fit what exists, its requests are counted for neither",
 	},
 }

@@ -28,33 +28,40 @@ func (p *plan) edges(m *asked) {
 	p.side(m, metrics.From, mesh.ClientSide, m.far, true)
 }
 
-// side plans one direction as one side counts it, by the first view that tells both ends.
+// side plans one direction as one side counts it.
 func (p *plan) side(m *asked, d metrics.Direction, side mesh.Side, refs []metrics.Ref, far bool) {
 	if len(refs) == 0 {
 		return
 	}
+	v, of, to := p.edgeView(m.views, d, side)
+	if v == nil {
+		return
+	}
+	e := &ends{plan: p, mesh: m.Name, direction: d, side: metrics.Side(side), of: of, peer: to}
+	for _, part := range of.Parts(refs) {
+		p.add(m, v, part, e.keys, of, to).far = far
+	}
+	p.lost(m, v, e, refs, far)
+}
+
+// edgeView is the first view of a side that tells both ends: the resource's, and the other.
+func (p *plan) edgeView(views []mesh.View, d metrics.Direction, side mesh.Side) (*mesh.View, *lens.Lens, *lens.Lens) {
 	ofEnd, peerEnd := mesh.ServerSide, mesh.ClientSide
 	if d == metrics.To {
 		ofEnd, peerEnd = peerEnd, ofEnd
 	}
-	kind := p.question.Kind
-	for i := range m.views {
-		v := &m.views[i]
+	for i := range views {
+		v := &views[i]
 		if v.Side != side || v.Route != nil {
 			continue
 		}
-		of := p.finder.Lens(v, ofEnd, kind, lens.Ways(kind)...)
+		of := p.finder.Lens(v, ofEnd, p.question.Kind, lens.Ways(p.question.Kind)...)
 		to := p.finder.Lens(v, peerEnd, p.peer(), lens.Ways(p.peer())...)
-		if of == nil || to == nil {
-			continue
+		if of != nil && to != nil {
+			return v, of, to
 		}
-		e := &ends{plan: p, mesh: m.Name, direction: d, side: metrics.Side(side), of: of, peer: to}
-		for _, part := range of.Parts(refs) {
-			p.add(m, v, part, e.keys, of, to).far = far
-		}
-		p.lost(m, v, e, refs, far)
-		return
 	}
+	return nil, nil, nil
 }
 
 // lost plans requests that never arrived: their caller's proxy knows which Service was meant, and no workload that was reached.

@@ -138,9 +138,10 @@ func (p *plan) later(n string) { p.note(n) }
 // read adds the samples of one answer to the measures that they are of.
 func (g *gather) read(r *result) {
 	t, unit := r.task, r.task.View.Unit
+	first := len(t.labels) == 0 && r.number != buckets // then all labels are new
 	for i := range r.samples {
 		s := &r.samples[i]
-		for _, c := range g.named(t, i, s.Labels) {
+		for _, c := range g.named(t, i, s.Labels, first) {
 			switch r.number {
 			case success:
 				c.Success = query.Count(c.Success + query.Count(s.Value))
@@ -161,7 +162,7 @@ func (g *gather) read(r *result) {
 
 // named are the measures that labels name. The queries of a task are answered with the same labels, mostly in the same order: what they mean is
 // found out once.
-func (g *gather) named(t *task, i int, labels map[string]string) []*cell {
+func (g *gather) named(t *task, i int, labels map[string]string, first bool) []*cell {
 	g.name = g.name[:0]
 	for _, l := range t.By {
 		g.name = append(append(g.name, labels[l]...), 0xff) // which is in no label: they are UTF-8
@@ -169,30 +170,43 @@ func (g *gather) named(t *task, i int, labels map[string]string) []*cell {
 	if i < len(t.labels) && t.labels[i].name == string(g.name) {
 		return t.labels[i].cells
 	}
-	if i, ok := t.named[string(g.name)]; ok {
-		return t.labels[i].cells
-	}
-	if t.named == nil {
-		t.named = map[string]int{}
-	}
-	n := label{name: string(g.name)}
-	g.keys = t.keys(g.keys[:0], labels)
-	for _, k := range g.keys {
-		if _, ok := g.asked[k.of]; ok && (t.of == nil || t.of[k.of]) {
-			if len(g.cells) >= most {
-				g.lost = true
-				break
+	if !first {
+		if t.named == nil {
+			t.named = make(map[string]int, len(t.labels))
+			for i := range t.labels {
+				t.named[t.labels[i].name] = i
 			}
-			c := g.cell()
-			c.key, c.mesh = k, t.mesh.Name
-			n.cells = append(n.cells, c)
+		}
+		if i, ok := t.named[string(g.name)]; ok {
+			return t.labels[i].cells
 		}
 	}
+	n := label{string(g.name), g.mean(t, labels)}
 	if len(t.labels) < most {
-		t.named[n.name] = len(t.labels)
+		if t.named != nil {
+			t.named[n.name] = len(t.labels)
+		}
 		t.labels = append(t.labels, n)
 	}
 	return n.cells
+}
+
+// mean makes the measures that labels name.
+func (g *gather) mean(t *task, labels map[string]string) (out []*cell) {
+	g.keys = t.keys(g.keys[:0], labels)
+	for _, k := range g.keys {
+		if _, ok := g.asked[k.of]; !ok || t.of != nil && !t.of[k.of] {
+			continue
+		}
+		if len(g.cells) >= most {
+			g.lost = true
+			break
+		}
+		c := g.cell()
+		c.key, c.mesh = k, t.mesh.Name
+		out = append(out, c)
+	}
+	return out
 }
 
 // most is how many measures come together at most before those with the most requests are kept.

@@ -71,3 +71,20 @@ func TestLinkerdBeforeRoutes(t *testing.T) {
 		t.Errorf("that the root is lost is not said: %q", a.Notes)
 	}
 }
+
+func TestLinkerdRoutes(t *testing.T) {
+	s := story{"linkerd", queries(t, "linkerd"), `
+  route_response_total{direction="inbound",namespace="shop",deployment="web",pod="web-7d9f8c6b5d-x2x4z",dst="web.shop.svc.cluster.local:8080",rt_route="GET /cart",classification="success"} 0+10x8
+  route_response_total{direction="inbound",namespace="shop",deployment="web",pod="web-7d9f8c6b5d-x2x4z",dst="web.shop.svc.cluster.local:8080",rt_route="GET /cart",classification="failure"} 0+2x8
+  route_response_total{direction="inbound",namespace="shop",deployment="web",pod="web-7d9f8c6b5d-x2x4z",dst="web.shop.svc.cluster.local:8080",rt_route="POST /pay",classification="failure"} 0+1x8
+  route_response_total{direction="inbound",namespace="shop",deployment="web",pod="web-7d9f8c6b5d-x2x4z",dst="web.shop.svc.cluster.local:8080",classification="success"} 0+100x8
+  route_response_total{direction="outbound",namespace="shop",deployment="web",pod="web-7d9f8c6b5d-x2x4z",dst="web.shop.svc.cluster.local:8080",rt_route="GET /cart",classification="success"} 0+100x8
+  route_response_latency_ms_bucket{direction="inbound",namespace="shop",deployment="web",dst="web.shop.svc.cluster.local:8080",rt_route="GET /cart",le="10"} 0+12x8
+  route_response_latency_ms_bucket{direction="inbound",namespace="shop",deployment="web",dst="web.shop.svc.cluster.local:8080",rt_route="GET /cart",le="+Inf"} 0+12x8
+`, shop()}.source(t)
+	want(t, s, "deployments shop/web routes", "Deployment shop/web web/GET /cart: 40+8 5/9/9.9", "Deployment shop/web web/POST /pay: 0+4")
+	want(t, s, "services shop/web routes", "Service shop/web web/GET /cart: 40+8 5/9/9.9", "Service shop/web web/POST /pay: 0+4")
+	if a := want(t, story{"istio", queries(t, "istio"), "  up 1", shop()}.source(t), "deployments shop/web routes"); len(a.Notes) != 1 {
+		t.Errorf("that routes cannot be told is not said: %q", a.Notes)
+	}
+}

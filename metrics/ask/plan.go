@@ -158,39 +158,46 @@ func (p *plan) cannot(m *asked) string {
 	return m.Name + " does not tell " + what
 }
 
-// own plans the traffic of the resources themselves: where they are called, or else where they are called from.
+// own plans the traffic of the resources themselves.
 func (p *plan) own(m *asked) {
 	kind := p.question.Kind
-	try := []struct {
+	v, l := p.ownView(m.views, kind)
+	if v == nil {
+		return
+	}
+	if v.Side == mesh.ClientSide {
+		p.note(m.Name + " counts the traffic of " + kind.Plural + " at their callers: callers outside the mesh are not in it")
+	}
+	if kind.Name == "Service" && l.By == lens.ByPods {
+		p.note(m.Name + " knows no Services: what their pods answered is counted, whichever Service it came through")
+	}
+	for _, part := range l.Parts(m.of) {
+		p.add(m, v, part, func(out []key, labels map[string]string) []key { return p.ownKeys(out, l, labels) }, l)
+	}
+}
+
+// ownView is the view that tells a kind's own traffic: where it is called, or else where it is called from. Pods may stand behind several Services:
+// what names the Service is better, whoever counts it.
+func (p *plan) ownView(views []mesh.View, kind metrics.Kind) (*mesh.View, *lens.Lens) {
+	type try struct {
 		side mesh.Side
 		by   []lens.Means
-	}{{mesh.ServerSide, lens.Ways(kind)}, {mesh.ClientSide, lens.Ways(kind)}}
-	if kind.Name == "Service" { // pods may stand behind several Services: what names the Service is better, whoever counts it
-		try = append(try, try[0], try[1])
-		try[2].by, try[3].by = []lens.Means{lens.ByPods}, []lens.Means{lens.ByPods}
 	}
-	for _, t := range try {
-		for i := range m.views {
-			v := &m.views[i]
-			if v.Side != t.side || v.Route != nil {
-				continue
+	tries := []try{{mesh.ServerSide, lens.Ways(kind)}, {mesh.ClientSide, lens.Ways(kind)}}
+	if kind.Name == "Service" {
+		byPods := []lens.Means{lens.ByPods}
+		tries = append(tries, try{mesh.ServerSide, byPods}, try{mesh.ClientSide, byPods})
+	}
+	for _, t := range tries {
+		for i := range views {
+			if v := &views[i]; v.Side == t.side && v.Route == nil {
+				if l := p.finder.Lens(v, mesh.ServerSide, kind, t.by...); l != nil {
+					return v, l
+				}
 			}
-			l := p.finder.Lens(v, mesh.ServerSide, kind, t.by...)
-			if l == nil {
-				continue
-			}
-			if v.Side == mesh.ClientSide {
-				p.note(m.Name + " counts the traffic of " + kind.Plural + " at their callers: callers outside the mesh are not in it")
-			}
-			if kind.Name == "Service" && l.By == lens.ByPods {
-				p.note(m.Name + " knows no Services: what their pods answered is counted, whichever Service it came through")
-			}
-			for _, part := range l.Parts(m.of) {
-				p.add(m, v, part, func(out []key, labels map[string]string) []key { return p.ownKeys(out, l, labels) }, l)
-			}
-			return
 		}
 	}
+	return nil, nil
 }
 
 func (p *plan) ownKeys(out []key, l *lens.Lens, labels map[string]string) []key {
@@ -229,7 +236,11 @@ func (p *plan) routes(m *asked) {
 		}
 		for _, part := range l.Parts(m.of) {
 			t := p.add(m, v, part, func(out []key, labels map[string]string) []key {
-				group, match, ok := v.Route.Parse(labels[v.Route.Label])
+				values := make([]string, len(v.Route.Labels))
+				for i, name := range v.Route.Labels {
+					values[i] = labels[name]
+				}
+				group, match, ok := v.Route.Parse(values)
 				if !ok {
 					return out
 				}
@@ -239,7 +250,11 @@ func (p *plan) routes(m *asked) {
 				}
 				return out
 			}, l)
-			t.By = append(t.By, v.Route.Label)
+			for _, name := range v.Route.Labels {
+				if !slices.Contains(t.By, name) {
+					t.By = append(t.By, name)
+				}
+			}
 		}
 		return
 	}

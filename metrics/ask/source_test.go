@@ -208,28 +208,41 @@ func TestTwoMeshes(t *testing.T) {
 	}
 }
 
-// TestManyResources: a list longer than one query can name is answered whole, and nobody twice.
+// TestManyResources: a list longer than one query can name is answered whole, and nobody twice, by a few queries.
 func TestManyResources(t *testing.T) {
-	var series strings.Builder
-	series.WriteString("load 15s\n")
-	w := &World{Meshes: map[string]string{"": "istio"}}
-	var refs []metrics.Ref
-	for i := range 600 {
-		ns, name := fmt.Sprintf("ns-%d", i%7), fmt.Sprintf("a-workload-with-a-rather-long-name-%d", i/7)
-		w.Add("Deployment " + ns + "/" + name)
-		refs = append(refs, Ref("Deployment "+ns+"/"+name))
-		fmt.Fprintf(&series, "  istio_requests_total{reporter=\"destination\",destination_workload=%q,destination_workload_namespace=%q,response_code=\"200\"} 0+10x8\n", name, ns)
-	}
-	s := ask.New(w, []ask.Mesh{{Name: "istio", Queries: queries(t, "istio"), Prometheus: Load(t, series.String())}}, clock(), ask.WithBudget(time.Minute))
-	kind, _ := metrics.KindOf("Deployment")
-	a, err := s.Measure(t.Context(), metrics.Question{Kind: kind, Of: refs, At: At(now), Window: window})
-	if err != nil || len(a.Measures) != len(refs) {
-		t.Fatalf("%d measures, %v", len(a.Measures), err)
-	}
-	for i, m := range a.Measures {
-		if m.Of != refs[i] || m.Success != 40 || m.Failure != 0 {
-			t.Errorf("%+v", m)
-		}
+	for _, n := range []int{600, 3000} {
+		t.Run(fmt.Sprint(n), func(t *testing.T) {
+			var series strings.Builder
+			series.WriteString("load 15s\n")
+			w := &World{Meshes: map[string]string{"": "istio"}}
+			var refs []metrics.Ref
+			for i := range n {
+				ns, name := fmt.Sprintf("ns-%d", i%7), fmt.Sprintf("a-workload-with-a-rather-long-name-%d", i/7)
+				refs = append(refs, Ref("Deployment "+ns+"/"+name))
+				fmt.Fprintf(&series, "  istio_requests_total{reporter=\"destination\",destination_workload=%q,destination_workload_namespace=%q,response_code=\"200\"} 0+10x8\n", name, ns)
+			}
+			var asked atomic.Int32
+			p := hooked{Load(t, series.String()), func(_ context.Context, text string) error {
+				if !strings.HasPrefix(text, "count(") {
+					asked.Add(1)
+				}
+				return nil
+			}}
+			s := ask.New(w, []ask.Mesh{{Name: "istio", Queries: queries(t, "istio"), Prometheus: p}}, clock(), ask.WithBudget(time.Minute))
+			kind, _ := metrics.KindOf("Deployment")
+			a, err := s.Measure(t.Context(), metrics.Question{Kind: kind, Of: refs, At: At(now), Window: window})
+			if err != nil || len(a.Measures) != len(refs) {
+				t.Fatalf("%d measures, %v", len(a.Measures), err)
+			}
+			for i, m := range a.Measures {
+				if m.Of != refs[i] || m.Success != 40 || m.Failure != 0 {
+					t.Errorf("%+v", m)
+				}
+			}
+			if asked.Load() > 8*5 {
+				t.Errorf("%d queries", asked.Load())
+			}
+		})
 	}
 }
 

@@ -4,6 +4,7 @@
 package lens
 
 import (
+	"maps"
 	"slices"
 
 	"github.com/anymesh/anymesh/mesh"
@@ -19,6 +20,8 @@ type Lens struct {
 	Many bool // names that are told apart may be one resource
 
 	finder *Finder
+	named  []mesh.Named                  // what was read last
+	one    []metrics.Ref                 // which is mostly one
 	pods   map[metrics.Ref][]metrics.Ref // by pods: whose they are, where the question names the resources
 }
 
@@ -108,10 +111,31 @@ func (l *Lens) Parts(refs []metrics.Ref) (out []Part) {
 	if len(terms) > 0 {
 		out = append(out, l.part(refs[from:], terms))
 	}
+	if len(out) > many {
+		return []Part{l.all(refs)}
+	}
 	if len(out) == 1 {
 		out[0].Of = nil
 	}
 	return out
+}
+
+// many is how many queries resources are named in: for more of them than these hold, all names of their namespaces are asked for, and sorted out here.
+const many = 8
+
+func (l *Lens) all(refs []metrics.Ref) Part {
+	where := query.Known(l.Name)
+	if l.Name.KindLabel != "" {
+		where = append(where, mesh.Matcher{Label: l.Name.KindLabel, Op: "=", Value: l.Kind.Name})
+	}
+	spaces := map[string]bool{}
+	for _, r := range refs {
+		spaces[r.Namespace] = true
+	}
+	if l.By == Itself && l.Name.Namespace != "" && len(spaces) <= 100 {
+		where = append(where, query.In(l.Name.Namespace, slices.Sorted(maps.Keys(spaces))))
+	}
+	return Part{Where: where}
 }
 
 func (l *Lens) part(refs []metrics.Ref, terms []query.Term) Part {
@@ -185,10 +209,10 @@ func (l *Lens) serviceTerms(refs []metrics.Ref) (out []query.Term) {
 	return out
 }
 
-// Read gives the resources that a sample's labels name.
+// Read gives the resources that a sample's labels name. They are good until the next reading.
 func (l *Lens) Read(labels map[string]string) ([]metrics.Ref, Sight) {
-	all := query.Read(l.Name, labels)
-	if len(all) == 0 {
+	l.named = query.Read(l.named[:0], &l.Name, labels)
+	if len(l.named) == 0 {
 		if l.Name.Composed == nil && l.Name.Namespace != "" && l.Name.Namespace != l.Name.Name {
 			if ns := labels[l.Name.Namespace]; ns != "" && !slices.Contains(l.Name.Unknown, ns) {
 				return nil, Elsewhere // it is in the mesh, and of a kind that this label does not name
@@ -196,7 +220,7 @@ func (l *Lens) Read(labels map[string]string) ([]metrics.Ref, Sight) {
 		}
 		return nil, Nobody
 	}
-	n, state := l.choose(all)
+	n, state := l.choose(l.named)
 	if state != Seen {
 		return nil, state
 	}
@@ -210,10 +234,11 @@ func (l *Lens) Read(labels map[string]string) ([]metrics.Ref, Sight) {
 		return []metrics.Ref{{Kind: "Namespace", Name: n.Name}}, Seen
 	}
 	r := metrics.Ref{Kind: l.Kind.Name, Namespace: n.Namespace, Name: n.Name}
-	if l.Name.Kind == mesh.Workload && !l.finder.isKind(r, query.Kind(l.Name, labels)) {
+	if l.Name.Kind == mesh.Workload && !l.finder.isKind(r, query.Kind(&l.Name, labels)) {
 		return nil, Elsewhere
 	}
-	return []metrics.Ref{r}, Seen
+	l.one = append(l.one[:0], r)
+	return l.one, Seen
 }
 
 // choose is the one name that several readings of a label come to, by what there is.

@@ -34,20 +34,20 @@ func Known(n mesh.Name) []mesh.Matcher {
 	return out
 }
 
-// Read gives what the labels of a sample may name at an end. None: it is nobody who is known.
-func Read(n mesh.Name, labels map[string]string) []mesh.Named {
+// Read appends what the labels of a sample may name at an end. None: it is nobody who is known.
+func Read(out []mesh.Named, n *mesh.Name, labels map[string]string) []mesh.Named {
 	if n.Composed != nil {
-		return n.Composed.Parse(labels[n.Composed.Label])
+		return append(out, n.Composed.Parse(labels[n.Composed.Label])...)
 	}
 	name := labels[n.Name]
 	if name == "" || slices.Contains(n.Unknown, name) {
-		return nil
+		return out
 	}
-	return []mesh.Named{{Namespace: labels[n.Namespace], Name: name}}
+	return append(out, mesh.Named{Namespace: labels[n.Namespace], Name: name})
 }
 
 // Kind is the kind that the labels of a sample tell; empty: they do not.
-func Kind(n mesh.Name, labels map[string]string) string {
+func Kind(n *mesh.Name, labels map[string]string) string {
 	switch {
 	case n.KindLabel != "":
 		return labels[n.KindLabel]

@@ -108,7 +108,10 @@ func spell(v *mesh.View, labels, series map[string]string) {
 	}
 	if v.Route != nil {
 		r := *v.Route
-		r.Label = label(r.Label)
+		r.Labels = slices.Clone(r.Labels)
+		for i := range r.Labels {
+			r.Labels[i] = label(r.Labels[i])
+		}
 		v.Route = &r
 	}
 }

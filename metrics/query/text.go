@@ -166,6 +166,15 @@ func where(n mesh.Name, terms []Term) []mesh.Matcher {
 	return append(out, names.matcher(n.Name))
 }
 
+// In is the condition that a label has one of some values.
+func In(label string, values []string) mesh.Matcher {
+	var a alternatives
+	for _, v := range values {
+		a.add(regexp.QuoteMeta(v), v)
+	}
+	return a.matcher(label)
+}
+
 // alternatives are expressions, each once, in the order they came in.
 type alternatives struct {
 	list  []string

@@ -102,6 +102,19 @@ func (b *Book) Start(f Feed) {
 	f.Subscribe(ads.Listener, b.opts.Inbound)
 }
 
+// Known returns the service port called name where it is in force already; nil: [Book.Host] may have to wait for it.
+func (b *Book) Known(name string) *Host {
+	v, ok := b.hosts.Load(name)
+	if !ok {
+		return nil
+	}
+	e := v.(*entry)
+	if !e.used.Load() {
+		e.used.Store(true)
+	}
+	return e.live.Load()
+}
+
 // Host returns the service port called name ("host:port") and waits a bounded time where it is not known yet.
 func (b *Book) Host(ctx context.Context, name string) (*Host, error) {
 	v, ok := b.hosts.Load(name)

@@ -51,6 +51,7 @@ type endpoint struct {
 // pools hold the HTTP connections made under one spec and one certificate.
 type pools struct {
 	h1, h2 *http.Transport
+	links  sync.Map // *endpoint → *link.Links: HTTP/2 by frames
 	book   book
 	leaf   string // own certificate's serial number at the time
 }
@@ -90,7 +91,8 @@ func (b *Backend) Apply(spec *policy.Cluster, ends *policy.Endpoints) {
 	b.now.Store(k)
 	if old != nil && old.pools != k.pools {
 		old.pools.close()
-	} else {
+	} else if old != nil {
+		k.pools.forget(old.ends, k.ends)
 		k.pools.book.keep(func(a netip.AddrPort) bool { return slices.Contains(ends.Addrs, a) })
 	}
 }
@@ -175,6 +177,7 @@ func Tune(t *http.Transport) {
 func (p *pools) close() {
 	p.h1.CloseIdleConnections()
 	p.h2.CloseIdleConnections()
+	p.retire(func(*endpoint) bool { return true })
 	p.book.keep(func(netip.AddrPort) bool { return false })
 }
 

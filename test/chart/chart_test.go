@@ -117,6 +117,7 @@ var choices = []struct {
 		"podAnnotations": map[string]any{"example.com/a": "true"}, "nodeSelector": map[string]any{"kubernetes.io/os": "linux", "disk": "ssd"}},
 		[]string{"serviceMonitor.enabled=true", "serviceMonitor.interval=10s", "serviceMonitor.labels.release=prometheus", "extraArgs=--pprof-addr=127.0.0.1:6060,-v",
 			"replicas=3", "image.tag=1.0", "image.repository=here:5000/x", `podAnnotations.example\.com/a=true`, "nodeSelector.disk=ssd"}},
+	{"the built-in mesh", "mesh", map[string]any{"builtin": map[string]any{"enabled": true}, "image": map[string]any{"tag": "2"}}, []string{"builtin.enabled=true", "image.tag=2"}},
 	{"one mesh", "anymesh-system", map[string]any{"meshes": []any{"istio"}, "webhook": map[string]any{"failurePolicy": "Fail"}}, []string{"meshes=istio", "webhook.failurePolicy=Fail"}},
 }
 

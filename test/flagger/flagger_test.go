@@ -80,6 +80,10 @@ func TestCanary(t *testing.T) {
 		t.Fatal(err)
 	}
 	c.Apply(t, string(crd))
+	t.Run("measured", func(t *testing.T) {
+		t.Parallel()
+		measured(t, c, path)
+	})
 	for _, p := range []struct{ provider, metric string }{
 		{"smi:v1alpha1", "istio_requests_total"}, {"smi:v1alpha2", "istio_requests_total"}, {"smi:v1alpha3", "istio_requests_total"}, {"linkerd", "response_total"},
 	} {

@@ -110,11 +110,17 @@ var layers = []rule{
 	{"kube/status", []string{"model", "engine", "kube", "kube/api", "kube/source"}, "a status is made of findings"},
 	{"kube/controller", []string{"model", "object", "smi", "store", "mesh", "engine", "kube", "kube/"}, "the controller puts the parts together and is given its drivers"},
 	{"identity", nil, "who a workload is does not depend on what is known of it"},
+	{"identity/join", []string{"identity", "identity/issue"}, "a token is one proof among others"},
+	{"kube/keys", []string{"identity", "kube"}, "a Secret is a place to keep a CA in"},
+	{"kube/attest", []string{"identity", "identity/issue"}, "a cluster's word for who a pod is, and nothing else of a cluster"},
 	{"proxy", []string{"proxy/"}, "the proxy knows only what xDS tells it"},
 	{"xds", []string{"model", "mesh", "mesh/builtin"}, "the xDS server serves what the built-in driver says"},
 	{"bench/gen", []string{"model", "store"}, "the workload of the benchmarks is made of facts"},
 	{"up/world", []string{"model", "metrics"}, "metrics ask which resources there are; facts tell it"},
+	{"up/tap", []string{"proxy", "proxy/"}, "what passes is told by the proxies"},
 	{"up", []string{"metrics", "metrics/", "model", "mesh", "mesh/builtin", "store", "engine", "file", "file/", "identity", "xds", "proxy", "proxy/"}, "one machine's mesh puts the parts together"},
+	{"control", []string{"model", "mesh", "engine", "identity", "identity/", "xds"}, "a control plane is told what there is and serves it: it reads no source"},
+	{"sidecar", []string{"identity", "identity/", "proxy", "proxy/", "intercept"}, "what runs beside a process knows the control plane by its port alone"},
 	{"demo", []string{"model", "up", "file", "file/", "engine", "proxy", "proxy/"}, "the demo is a user of the mesh"},
 	{"demo/kubernetes", []string{"*"}, "a program that puts a cluster, its source and the demo together"},
 	{"kube/connect", []string{"kube"}, "a cluster as the commands see it"},
@@ -125,6 +131,7 @@ var layers = []rule{
 	{"kube/check", []string{"metrics/traffic", "model", "smi", "mesh", "mesh/all", "deploy", "deploy/", "kube", "kube/"}, "a check looks at everything and changes nothing"},
 	{"kube/api", nil, "what anymesh says in a cluster is plain data"},
 	{"webhook", []string{"model", "object", "smi", "smi/version"}, "an API server asks about objects, one by one; what the mesh thinks of them comes as a function"},
+	{"webhook/inject", nil, "a pod is changed by what it says and what the mesh is called"},
 	{"webhook/certs", nil, "certificates do not depend on what is served with them"},
 	{"deploy", []string{"object", "deploy/"}, "what is installed is made from what the rooms say of themselves"},
 	{"deploy/manifest", []string{"model", "object", "smi", "mesh", "mesh/all", "metrics/traffic", "deploy", "deploy/schema"}, "permissions follow from the kinds that drivers write"},
@@ -190,7 +197,7 @@ var outside = []struct {
 	why    string
 }{
 	{"k8s.io/client-go", []string{"kube", "webhook", "metrics", "hub", "test/kubetest"}, "a cluster is one source and one sink among others"},
-	{"github.com/envoyproxy/", []string{"xds", "mesh/builtin", "proxy", "up"}, "Envoy's protos are the language of the built-in mesh alone"},
+	{"github.com/envoyproxy/", []string{"xds", "mesh/builtin", "proxy", "up", "control"}, "Envoy's protos are the language of the built-in mesh alone"},
 	{"k8s.io/apiextensions-apiserver", []string{"mesh/meshtest", "kube", "webhook", "deploy", "metrics/api"}, "schemas judge in tests, never an object at run time"},
 }
 

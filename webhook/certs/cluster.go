@@ -25,6 +25,7 @@ var (
 	secrets     = schema.GroupVersionResource{Version: "v1", Resource: "secrets"}
 	definitions = schema.GroupVersionResource{Group: "apiextensions.k8s.io", Version: "v1", Resource: "customresourcedefinitions"}
 	extensions  = schema.GroupVersionResource{Group: "apiregistration.k8s.io", Version: "v1", Resource: "apiservices"}
+	injections  = schema.GroupVersionResource{Group: "admissionregistration.k8s.io", Version: "v1", Resource: "mutatingwebhookconfigurations"}
 	validations = schema.GroupVersionResource{Group: "admissionregistration.k8s.io", Version: "v1", Resource: "validatingwebhookconfigurations"}
 )
 
@@ -50,6 +51,9 @@ func (c *cluster) places() []place {
 	}
 	if c.options.Validation != "" {
 		list = append(list, place{validations, c.options.Validation})
+	}
+	if c.options.Injection != "" {
+		list = append(list, place{injections, c.options.Injection})
 	}
 	return list
 }

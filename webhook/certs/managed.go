@@ -24,6 +24,7 @@ type Options struct {
 	Definitions []string // CustomResourceDefinitions that convert by the Service; those that do otherwise are left alone
 	Extensions  []string // APIServices that are answered behind the Service
 	Validation  string   // ValidatingWebhookConfiguration that calls the Service; empty: none
+	Injection   string   // MutatingWebhookConfiguration that calls the Service; empty: none
 
 	Life          time.Duration // of a serving certificate; 90 days if zero
 	AuthorityLife time.Duration // of an authority; two years if zero

@@ -27,6 +27,7 @@ import (
 	"github.com/anymesh/anymesh/metrics/traffic"
 	"github.com/anymesh/anymesh/webhook"
 	"github.com/anymesh/anymesh/webhook/certs"
+	"github.com/anymesh/anymesh/webhook/inject"
 )
 
 // Options say where everything is served. An empty address is not.
@@ -39,7 +40,9 @@ type Options struct {
 	Traffic      *Traffic // that answers there
 	Certificates string   // folder of tls.crt and tls.key; empty: the webhook's own
 	Pprof        string
-	Drain        time.Duration // for which the webhook still answers at the end
+	Builtin      *Builtin       // the built-in mesh; nil: it is not run here
+	Proxy        inject.Options // what is put into pods of the built-in mesh
+	Drain        time.Duration  // for which the webhook still answers at the end
 	Version      string
 	Logger       *slog.Logger
 	// Listening is told of each address that is served; may be nil.
@@ -63,7 +66,12 @@ func Run(ctx context.Context, ctl *controller.Controller, c *kube.Cluster, o Opt
 		if err != nil {
 			return err
 		}
-		h, err := webhook.New(webhook.Options{Judge: ctl.Judge, Ready: cert.Ready, Metrics: r})
+		w := webhook.Options{Judge: ctl.Judge, Ready: cert.Ready, Metrics: r}
+		if o.Builtin != nil {
+			o.Proxy.Mesh, o.Proxy.Version = o.Builtin.Mesh, o.Version
+			w.Inject = inject.New(o.Proxy)
+		}
+		h, err := webhook.New(w)
 		if err != nil {
 			return err
 		}
@@ -94,6 +102,9 @@ func Run(ctx context.Context, ctl *controller.Controller, c *kube.Cluster, o Opt
 			return err
 		}
 		g.Go(func() error { return plain(ctx, l, s.handler) })
+	}
+	if o.Builtin != nil {
+		g.Go(o.Builtin.Run)
 	}
 	g.Go(func() error { return ctl.Run(ctx) })
 	err := g.Wait()
@@ -129,6 +140,9 @@ func (o *Options) certificates(ctx context.Context, g *errgroup.Group, c *kube.C
 		for _, v := range traffic.Versions() {
 			options.Extensions = append(options.Extensions, v.Version+"."+traffic.Group)
 		}
+	}
+	if o.Builtin != nil {
+		options.Injection = deploy.Injection().Name
 	}
 	m := certs.Manage(c.Dynamic, options)
 	g.Go(func() error { m.Run(ctx); return nil })

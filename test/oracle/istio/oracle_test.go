@@ -3,6 +3,7 @@
 package oracle
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"math"
@@ -74,13 +75,15 @@ type world struct {
 	Workloads []workload
 	Objects   []json.RawMessage
 	Asks      []ask
+
+	network string // of the workloads; empty: one that is nowhere
 }
 
 // story has a driver's test write what it says now.
-func story(t *testing.T, driver string) (worlds []world) {
+func story(t *testing.T, driver, test string) (worlds []world) {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "story.json")
-	cmd := exec.Command("go", "test", "./mesh/"+driver, "-count=1", "-run", "^TestStory$", "-story", path)
+	cmd := exec.Command("go", "test", "./mesh/"+driver, "-count=1", "-run", "^"+test+"$", "-story", path)
 	cmd.Dir = filepath.Join("..", "..", "..")
 	if text, err := cmd.CombinedOutput(); err != nil {
 		t.Fatalf("the driver's test does not write the story: %v\n%s", err, text)
@@ -97,7 +100,7 @@ func story(t *testing.T, driver string) (worlds []world) {
 
 func TestIstio(t *testing.T) {
 	var c count
-	for _, w := range story(t, "istio") {
+	for _, w := range story(t, "istio", "TestStory") {
 		t.Run(w.Name, func(t *testing.T) { ask1(t, &w, &c) })
 	}
 	t.Logf("%+v", c)
@@ -110,7 +113,7 @@ func TestIstio(t *testing.T) {
 // controller makes of them what its proxies are told.
 func TestGateway(t *testing.T) {
 	routed := 0
-	for _, w := range story(t, "gamma") {
+	for _, w := range story(t, "gamma", "TestStory") {
 		t.Run(w.Name, func(t *testing.T) {
 			docs := w.kube()
 			for _, o := range w.Objects {
@@ -155,7 +158,7 @@ func ask1(t *testing.T, w *world, c *count) {
 	client := newView(t, s, s.SetupProxy(&model.Proxy{ConfigNamespace: "shop", IPAddresses: []string{"10.9.9.9"}, Metadata: &model.NodeMetadata{Namespace: "shop"}}))
 	servers := make([]*view, len(w.Workloads))
 	for i, wl := range w.Workloads {
-		servers[i] = newView(t, s, s.SetupProxy(&model.Proxy{ConfigNamespace: wl.Name.Namespace, IPAddresses: []string{address(i)}, Labels: wl.Labels,
+		servers[i] = newView(t, s, s.SetupProxy(&model.Proxy{ConfigNamespace: wl.Name.Namespace, IPAddresses: []string{w.address(i)}, Labels: wl.Labels,
 			Metadata: &model.NodeMetadata{Namespace: wl.Name.Namespace, Labels: wl.Labels, ServiceAccount: wl.Account}}))
 	}
 	for i := range w.Asks {
@@ -217,7 +220,9 @@ func (w *world) configs(t *testing.T) string {
 	return text
 }
 
-func address(workload int) string { return fmt.Sprintf("10.1.0.%d", workload+1) }
+func (w *world) address(workload int) string {
+	return fmt.Sprintf("%s.%d", cmp.Or(w.network, "10.1.0"), workload+1)
+}
 
 func virtual(service int) string { return fmt.Sprintf("10.96.0.%d", service+1) }
 
@@ -234,7 +239,7 @@ func (w *world) kube() string {
 	for i, wl := range w.Workloads {
 		doc(map[string]any{"apiVersion": "v1", "kind": "Pod", "metadata": map[string]any{"name": wl.Name.Name, "namespace": wl.Name.Namespace, "labels": wl.Labels},
 			"spec":   map[string]any{"serviceAccountName": wl.Account, "containers": []any{map[string]any{"name": "app", "image": "app"}}},
-			"status": map[string]any{"podIP": address(i), "podIPs": []any{map[string]any{"ip": address(i)}}, "phase": "Running", "conditions": []any{map[string]any{"type": "Ready", "status": "True"}}}})
+			"status": map[string]any{"podIP": w.address(i), "podIPs": []any{map[string]any{"ip": w.address(i)}}, "phase": "Running", "conditions": []any{map[string]any{"type": "Ready", "status": "True"}}}})
 	}
 	for i, s := range w.Services {
 		meta := map[string]any{"name": s.Name.Name, "namespace": s.Name.Namespace}
@@ -245,7 +250,7 @@ func (w *world) kube() string {
 		}
 		for k, wl := range w.Workloads {
 			if selects(s.Selector, wl.Labels) {
-				ends = append(ends, map[string]any{"addresses": []any{address(k)}, "conditions": map[string]any{"ready": true},
+				ends = append(ends, map[string]any{"addresses": []any{w.address(k)}, "conditions": map[string]any{"ready": true},
 					"targetRef": map[string]any{"kind": "Pod", "name": wl.Name.Name, "namespace": wl.Name.Namespace}})
 			}
 		}
