@@ -5,8 +5,10 @@ package proxy_test
 import (
 	"bufio"
 	"bytes"
+	"crypto/sha256"
 	"fmt"
 	"io"
+	mrand "math/rand/v2"
 	"net"
 	"net/http"
 	"net/netip"
@@ -107,12 +109,12 @@ func TestQuickAllocs(t *testing.T) {
 func TestQuickIdle(t *testing.T) {
 	w, server, web := quickWorld(t)
 	w.bytesApp(server, 8080, "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello")
-	memory := func() uint64 {
+	memory := func() int64 {
 		runtime.GC()
 		runtime.GC() // what pools hold goes with the second
 		var m runtime.MemStats
 		runtime.ReadMemStats(&m)
-		return m.HeapAlloc + m.StackInuse
+		return int64(m.HeapAlloc + m.StackInuse)
 	}
 	buf := make([]byte, 4096)
 	open := func() {
@@ -292,4 +294,41 @@ func BenchmarkQuick(b *testing.B) {
 		}
 	})
 	b.ReportMetric((cpu(b)-before)/float64(b.N), "cpu-us/req")
+}
+
+// TestQuickBulk streams more than anybody would hold, both ways at once, with and without a known length, and then goes on using the
+// connection.
+func TestQuickBulk(t *testing.T) {
+	w, server, web := quickWorld(t)
+	const size = 32 << 20
+	w.app(server, 8080, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		check(t, http.NewResponseController(w).EnableFullDuplex())
+		if r.ContentLength >= 0 {
+			w.Header().Set("Content-Length", fmt.Sprint(r.ContentLength))
+		}
+		if _, err := io.Copy(w, r.Body); err != nil {
+			panic(http.ErrAbortHandler)
+		}
+	}))
+	c := web.http1(t)
+	for _, length := range []int64{size, -1, 100, -1, size} {
+		n := max(length, 0)
+		if length < 0 {
+			n = size
+		}
+		sent := sha256.New()
+		req, err := http.NewRequest("POST", "http://api:8080/a", io.TeeReader(io.LimitReader(mrand.NewChaCha8([32]byte{2}), n), sent))
+		check(t, err)
+		req.ContentLength = length
+		req.Header.Set("X-Role", "admin")
+		res, err := c.Do(req)
+		check(t, err)
+		back := sha256.New()
+		got, err := io.Copy(back, res.Body)
+		check(t, err)
+		res.Body.Close()
+		if res.StatusCode != 200 || got != n || res.ContentLength != length || !bytes.Equal(back.Sum(nil), sent.Sum(nil)) {
+			t.Errorf("%d of %d bytes, length %d, %s", got, n, res.ContentLength, res.Status)
+		}
+	}
 }
