@@ -16,6 +16,7 @@ import (
 	"path"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
@@ -64,6 +65,10 @@ type Config struct {
 	// OriginalDst tells where an intercepted connection wanted to go. Nil: the connection's own local address, which is
 	// right for TPROXY. Not used in direct mode.
 	OriginalDst func(net.Conn) (netip.AddrPort, error)
+	// Outgoing has what the process opens led to the outbound port too. What is for no service of the mesh passes as it is.
+	Outgoing bool
+	// Control is called for each connection that the proxy opens, as net.Dialer does: to mark it, so that it is not led back. May be nil.
+	Control func(network, address string, c syscall.RawConn) error
 	// Deadline bounds a request where its route says nothing; 0: none.
 	Deadline time.Duration
 	Wait     time.Duration // for the control plane's answer about a new name; 0: 2 s
@@ -118,7 +123,10 @@ func New(cfg Config) (*Proxy, error) {
 	cfg.Drain = cmp.Or(cfg.Drain, 5*time.Second)
 	cfg.Logger = cmp.Or(cfg.Logger, slog.New(slog.DiscardHandler))
 	cfg.Stats = cmp.Or(cfg.Stats, stats.New())
-	l, err := wire.ListenNear(n.IP, cfg.OutboundPort)
+	if cfg.Outgoing && (cfg.Direct || cfg.OriginalDst == nil) {
+		return nil, errors.New("proxy: what the process opens cannot be led to the proxy without telling where it wanted to go")
+	}
+	l, err := cfg.near()
 	if err != nil {
 		return nil, fmt.Errorf("proxy: outbound listener of %s/%s: %w", n.Namespace, n.Workload, err)
 	}
@@ -131,10 +139,30 @@ func New(cfg Config) (*Proxy, error) {
 	return p, nil
 }
 
+// near opens the outbound port.
+func (c *Config) near() (net.Listener, error) {
+	if !c.Outgoing {
+		return wire.ListenNear(c.Node.IP, c.OutboundPort)
+	}
+	l, err := net.Listen("tcp", c.listen(c.OutboundPort))
+	if err != nil {
+		return nil, err
+	}
+	return &wire.Near{Listener: l, Own: c.Node.IP}, nil
+}
+
+// listen is where a port is opened. What was led here comes to an address of the kernel's choice.
+func (c *Config) listen(port uint16) string {
+	if c.Outgoing {
+		return fmt.Sprintf(":%d", port)
+	}
+	return netip.AddrPortFrom(c.Node.IP, port).String()
+}
+
 func (p *Proxy) assemble() {
 	n := p.cfg.Node
 	dial := &upstream.Dialer{SVID: p.cfg.SVID, Bundles: p.cfg.Bundles, Direct: p.cfg.Direct,
-		InboundPort: p.cfg.InboundPort, Timeout: 5 * time.Second, LocalIP: n.IP}
+		InboundPort: p.cfg.InboundPort, Timeout: 5 * time.Second, LocalIP: n.IP, Control: p.cfg.Control}
 	p.book = state.New(state.Options{
 		Inbound: path.Join("inbound", n.Namespace, n.Kind, n.Workload),
 		Wait:    p.cfg.Wait,
@@ -212,7 +240,7 @@ func (p *Proxy) Run(ctx context.Context) error {
 	all.Go(func() { p.sweep(bg) })
 	all.Go(func() { p.quickOutbound.Watch(bg) })
 	all.Go(func() { p.quickInbound.Watch(bg) })
-	start(func() error { return p.quickOutbound.Serve(p.outListener, p.quickOut) })
+	start(p.attend)
 	start(func() error { return p.sort(p.tunnels) })
 	start(func() error { return p.out.Serve(p.plain) })
 	start(func() error { return p.in.Serve(p.greeted) })
@@ -228,7 +256,7 @@ func (p *Proxy) Run(ctx context.Context) error {
 		case <-admitted:
 			// Only now: until somebody says who may come in, the port is closed.
 			admitted = nil
-			in, err = net.Listen("tcp", netip.AddrPortFrom(p.cfg.Node.IP, p.cfg.InboundPort).String())
+			in, err = net.Listen("tcp", p.cfg.listen(p.cfg.InboundPort))
 			if err == nil {
 				defer in.Close()
 				all.Go(func() { p.accept(in) })
@@ -242,9 +270,18 @@ func (p *Proxy) Run(ctx context.Context) error {
 	}
 }
 
+// attend takes what comes to the outbound port.
+func (p *Proxy) attend() error {
+	if p.cfg.Outgoing {
+		return p.takeOver(p.outListener)
+	}
+	return p.quickOutbound.Serve(p.outListener, p.quickOut)
+}
+
 // Finish takes no more requests of the workload and waits for those under way, until ctx ends. The inbound side goes on: where many
 // proxies end together, all of them Finish before the first one's Run is ended, so that no request finds its way closed.
 func (p *Proxy) Finish(ctx context.Context) {
+	p.refuse()
 	var both sync.WaitGroup
 	both.Go(func() { p.out2.Shutdown(ctx) })
 	p.quickOutbound.Shutdown(ctx)
@@ -276,6 +313,13 @@ func (p *Proxy) drain(in net.Listener) {
 	select {
 	case <-idle:
 	case <-ctx.Done():
+	}
+}
+
+// refuse takes nothing more that is led here; what the codec listens on itself is its own to close.
+func (p *Proxy) refuse() {
+	if p.cfg.Outgoing {
+		p.outListener.Close()
 	}
 }
 

@@ -13,6 +13,7 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"syscall"
 	"time"
 
 	"github.com/spiffe/go-spiffe/v2/bundle/x509bundle"
@@ -37,7 +38,9 @@ type Options struct {
 	// Node is the pod. Without a namespace it is that of the identity; without a workload or an IP the control plane is asked for them.
 	Node  proxy.Node
 	Proxy proxy.Config // its ports and limits; what is said above and comes from the control plane is filled in
-	Admin string       // address of readiness and metrics; empty: none
+	// Control is called for each connection to the control plane, as net.Dialer does; may be nil.
+	Control func(network, address string, c syscall.RawConn) error
+	Admin   string // address of readiness and metrics; empty: none
 	// Ready is called once, when the proxy works.
 	Ready  func(Status)
 	Logger *slog.Logger
@@ -119,7 +122,7 @@ func (s *sidecar) again(ctx context.Context, what string, try func(context.Conte
 // join gets the first certificate, and has it and the bundles kept fresh until back ends.
 func (s *sidecar) join(ctx, back context.Context) error {
 	server := identity.ControlPlane(s.o.Domain)
-	client := issue.NewClient(issue.ClientOptions{Address: s.o.ControlPlane, Socket: s.o.Socket, Server: server, Roots: s.o.Roots, Prover: s.o.Prover, Logger: s.log})
+	client := issue.NewClient(issue.ClientOptions{Address: s.o.ControlPlane, Socket: s.o.Socket, Server: server, Roots: s.o.Roots, Prover: s.o.Prover, Control: s.o.Control, Logger: s.log})
 	var svid *x509svid.SVID
 	if err := s.again(ctx, "the workload's certificate", func(ctx context.Context) (err error) {
 		svid, err = client.Issue(ctx, spiffeid.ID{})
@@ -132,7 +135,7 @@ func (s *sidecar) join(ctx, back context.Context) error {
 		return err
 	}
 	s.log.Info("the workload is known", "identity", svid.ID.String(), "until", svid.Certificates[0].NotAfter)
-	if s.conn, err = issue.Dial(s.o.ControlPlane, credentials.NewTLS(identity.ClientTLS(s.source, identity.Only(server)))); err != nil {
+	if s.conn, err = issue.Dial(s.o.ControlPlane, credentials.NewTLS(identity.ClientTLS(s.source, identity.Only(server))), s.o.Control); err != nil {
 		return err
 	}
 	go client.Follow(back, s.conn)

@@ -59,7 +59,7 @@ func (s *site) mtls(address, account string) *grpc.ClientConn {
 		check(s.t, err)
 		creds = credentials.NewTLS(identity.ClientTLS(src, server))
 	}
-	conn, err := issue.Dial(address, creds)
+	conn, err := issue.Dial(address, creds, nil)
 	check(s.t, err)
 	s.t.Cleanup(func() { conn.Close() })
 	return conn

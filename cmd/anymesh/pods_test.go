@@ -3,6 +3,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"crypto/ecdsa"
 	"crypto/elliptic"
@@ -37,8 +38,8 @@ import (
 	"github.com/anymesh/anymesh/test/kubetest/binary"
 )
 
-// A process of the pods of TestPods is this test's binary under another name.
-const asKubelet, asApp = "as-kubelet", "as-app"
+// A process of TestPods and TestIntercepted is this test's binary under another name.
+const asKubelet, asApp, asAnymesh, asClient = "as-kubelet", "as-app", "as-anymesh", "as-client"
 
 // pretend is true where this process is one of a pod; it returns its exit code.
 func pretend(args []string) (code int, is bool) {
@@ -46,8 +47,20 @@ func pretend(args []string) (code int, is bool) {
 	case len(args) > 2 && args[0] == asKubelet:
 		return kubeleted(args[1], args[2:]), true
 	case len(args) > 1 && args[0] == asApp:
-		fmt.Println(http.ListenAndServe(args[1], http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, os.Getenv("POD_NAME")) })))
+		l, err := net.Listen("tcp", args[1])
+		if err != nil {
+			fmt.Println(err)
+			return 1, true
+		}
+		fmt.Println("serves")
+		fmt.Println(http.Serve(l, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			fmt.Fprint(w, cmp.Or(os.Getenv("POD_NAME"), args[1]), " ", r.Header.Get("X-Forwarded-Client-Cert"))
+		})))
 		return 1, true
+	case len(args) > 1 && args[0] == asAnymesh:
+		return run(context.Background(), args[1:], os.Stdin, os.Stdout, os.Stderr), true
+	case len(args) > 2 && args[0] == asClient:
+		return fetch(args[1], args[2]), true
 	}
 	return 0, false
 }

@@ -19,6 +19,7 @@ import (
 
 	"github.com/anymesh/anymesh/identity/issue"
 	"github.com/anymesh/anymesh/identity/join"
+	"github.com/anymesh/anymesh/intercept"
 	"github.com/anymesh/anymesh/model"
 	"github.com/anymesh/anymesh/proxy"
 	"github.com/anymesh/anymesh/sidecar"
@@ -39,6 +40,8 @@ type proxying struct {
 	admin                    string
 	drain                    time.Duration
 	verbose                  bool
+	intercept                bool
+	mark                     uint32
 }
 
 func proxyCommand() *cobra.Command {
@@ -82,6 +85,8 @@ func (o *proxying) flags(c *cobra.Command) {
 	f.Uint16Var(&o.outbound, "outbound-port", up.OutboundPort, "`PORT` that takes what the process asks of others")
 	f.Uint16Var(&o.inbound, "inbound-port", up.InboundPort, "`PORT` that takes mutual TLS")
 	f.StringVar(&o.admin, "admin", "127.0.0.1:15000", "`ADDRESS` of /ready, /healthz and /metrics; empty for none")
+	f.BoolVar(&o.intercept, "intercept", false, "take connections that 'anymesh intercept' leads here, and open those to other hosts as they are led there")
+	f.Uint32Var(&o.mark, "mark", intercept.Mark, "`NUMBER` that the proxy's own connections bear where they are led; 0 for none, where its user tells them")
 	f.DurationVar(&o.drain, "drain", 5*time.Second, "`TIME` for what is under way at the end")
 	f.BoolVarP(&o.verbose, "verbose", "v", false, "log what happens")
 	need(c, "control-plane", "--control-plane HOST:PORT")
@@ -145,7 +150,14 @@ func (o *proxying) options() (so sidecar.Options, err error) {
 			return so, fmt.Errorf("--ip: %w", err)
 		}
 	}
-	so.Proxy = proxy.Config{OutboundPort: o.outbound, InboundPort: o.inbound, Direct: true, Drain: o.drain}
+	so.Proxy = proxy.Config{OutboundPort: o.outbound, InboundPort: o.inbound, Direct: !o.intercept, Drain: o.drain}
+	if o.intercept {
+		so.Proxy.OriginalDst, so.Proxy.Outgoing = intercept.Original, true
+		if o.mark != 0 {
+			so.Proxy.Control = intercept.Marked(o.mark)
+			so.Control = so.Proxy.Control
+		}
+	}
 	return so, nil
 }
 

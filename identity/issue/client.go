@@ -15,6 +15,7 @@ import (
 	"net/url"
 	"slices"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/spiffe/go-spiffe/v2/bundle/x509bundle"
@@ -48,7 +49,9 @@ type ClientOptions struct {
 	// Roots are what proves the control plane before anything else is known, read anew where what was learned proves it no more.
 	Roots  func() (*x509bundle.Bundle, error)
 	Prover Prover
-	Logger *slog.Logger // slog.Default if nil
+	// Control is called for each connection, as net.Dialer does; may be nil.
+	Control func(network, address string, c syscall.RawConn) error
+	Logger  *slog.Logger // slog.Default if nil
 }
 
 // Client gets SVIDs from a Server. It is an identity.Authority that knows the bundles which the server told last.
@@ -131,7 +134,7 @@ func (c *Client) connect(bundles x509bundle.Source) (*grpc.ClientConn, error) {
 	if c.o.Socket != "" {
 		return grpc.NewClient("unix:"+c.o.Socket, grpc.WithTransportCredentials(insecure.NewCredentials()))
 	}
-	return Dial(c.o.Address, credentials.NewTLS(identity.AuthTLS(bundles, identity.Only(c.o.Server))))
+	return Dial(c.o.Address, credentials.NewTLS(identity.AuthTLS(bundles, identity.Only(c.o.Server))), c.o.Control)
 }
 
 // take makes an SVID of what the server answered, if it is what was asked for.

@@ -3,10 +3,12 @@
 package issue
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net"
 	"strings"
+	"syscall"
 	"time"
 
 	"google.golang.org/grpc"
@@ -24,12 +26,16 @@ var reconnect = backoff.Config{BaseDelay: 100 * time.Millisecond, Multiplier: 1.
 const anyOne = `{"loadBalancingConfig":[{"pick_first":{"shuffleAddressList":true}}]}`
 
 // Dial is a connection to a control plane: HOST:PORT, which may stand for several, or a list of them separated by commas. Nothing is sent yet.
-// A control plane that vanishes without a word is noticed within a minute.
-func Dial(address string, creds credentials.TransportCredentials) (*grpc.ClientConn, error) {
+// control is called for each connection, as net.Dialer does, and may be nil. A control plane that vanishes without a word is noticed within a minute.
+func Dial(address string, creds credentials.TransportCredentials, control func(network, address string, c syscall.RawConn) error) (*grpc.ClientConn, error) {
 	options := []grpc.DialOption{grpc.WithTransportCredentials(creds), grpc.WithDefaultServiceConfig(anyOne),
 		grpc.WithKeepaliveParams(keepalive.ClientParameters{Time: 30 * time.Second, Timeout: 10 * time.Second}),
 		// Soon again: what a proxy was not told it does not do.
 		grpc.WithConnectParams(grpc.ConnectParams{Backoff: reconnect, MinConnectTimeout: 5 * time.Second})}
+	if control != nil {
+		d := &net.Dialer{Control: control}
+		options = append(options, grpc.WithContextDialer(func(ctx context.Context, at string) (net.Conn, error) { return d.DialContext(ctx, "tcp", at) }))
+	}
 	if address == "" {
 		return nil, errors.New("no control plane is named")
 	}

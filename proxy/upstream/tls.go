@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/spiffe/go-spiffe/v2/bundle/x509bundle"
@@ -29,9 +30,10 @@ type Dialer struct {
 	// Direct dials the peer's proxy at its inbound port and names the target port in the TLS server name. Otherwise the
 	// target is dialled itself and something on the way intercepts.
 	Direct      bool
-	InboundPort uint16        // of the peers' proxies, in direct mode
-	Timeout     time.Duration // for connect and handshake together
-	LocalIP     netip.Addr    // source address; the zero value leaves it to the system
+	InboundPort uint16                                                 // of the peers' proxies, in direct mode
+	Timeout     time.Duration                                          // for connect and handshake together
+	Control     func(network, address string, c syscall.RawConn) error // of each connection's socket; may be nil
+	LocalIP     netip.Addr                                             // source address; the zero value leaves it to the system
 }
 
 // dialError marks that no byte of a request was sent: another endpoint may be tried.
@@ -48,7 +50,7 @@ func (d *Dialer) Dial(ctx context.Context, c *policy.Cluster, to netip.AddrPort,
 	if d.Direct {
 		addr = netip.AddrPortFrom(to.Addr(), d.InboundPort)
 	}
-	var nd net.Dialer
+	nd := net.Dialer{Control: d.Control}
 	if d.LocalIP.IsValid() {
 		nd.LocalAddr = &net.TCPAddr{IP: d.LocalIP.AsSlice()}
 	}

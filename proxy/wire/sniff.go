@@ -46,3 +46,31 @@ func couldBeHTTP(s string) bool {
 	}
 	return false
 }
+
+// Host reads the Host of a first HTTP/1 request, without taking anything. It is not found in HTTP/2, in what is no request, and in one whose head
+// does not fit into r.
+func Host(c net.Conn, r *bufio.Reader, wait time.Duration) (string, bool) {
+	_ = c.SetReadDeadline(time.Now().Add(wait))
+	defer c.SetReadDeadline(time.Time{})
+	for n := 1; n <= r.Size(); n++ {
+		if _, err := r.Peek(n); err != nil {
+			return "", false
+		}
+		n = r.Buffered()
+		b, _ := r.Peek(n)
+		head, _, whole := bytes.Cut(b, []byte("\r\n\r\n"))
+		if bytes.HasPrefix(b, []byte("PRI ")) {
+			return "", false
+		}
+		if !whole {
+			continue
+		}
+		for line := range bytes.SplitSeq(head, []byte("\r\n")) {
+			if k, v, ok := bytes.Cut(line, []byte(":")); ok && bytes.EqualFold(k, []byte("host")) {
+				return string(bytes.TrimSpace(v)), true
+			}
+		}
+		return "", false
+	}
+	return "", false
+}
