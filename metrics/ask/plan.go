@@ -89,7 +89,15 @@ func (s *Source) find(ctx context.Context, q *metrics.Question, p *plan) error {
 	errs := make([]error, len(p.meshes))
 	var all sync.WaitGroup
 	for i, m := range p.meshes {
-		all.Go(func() { m.views, errs[i] = m.served.views(ctx, s.now()) })
+		all.Go(func() {
+			ctx := ctx
+			if len(m.of) == 0 { // the answer does without it, and must not wait for it
+				var cancel context.CancelFunc
+				ctx, cancel = context.WithTimeout(ctx, s.budget/2)
+				defer cancel()
+			}
+			m.views, errs[i] = m.served.views(ctx, s.now())
+		})
 	}
 	all.Wait()
 	for i, m := range p.meshes {
