@@ -5,6 +5,7 @@ package ask
 import (
 	"context"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -161,7 +162,10 @@ func (p *plan) cannot(m *asked) string {
 		}
 	}
 	if p.question.Routes {
-		what = "routes of " + what
+		return m.Name + " does not tell routes of " + what
+	}
+	if o := p.others(m); p.question.Edges && len(o) > 0 {
+		what += ": ask for the other side of them as " + strings.Join(o, " or ")
 	}
 	return m.Name + " does not tell " + what
 }

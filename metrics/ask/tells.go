@@ -28,7 +28,7 @@ func Tells(s *mesh.Shape, kinds ...metrics.Kind) (out []Told) {
 		p.question.Kind = k
 		for _, side := range []mesh.Side{mesh.ServerSide, mesh.ClientSide} {
 			for _, d := range []metrics.Direction{metrics.From, metrics.To} {
-				if v, of, to := p.edgeView(s.Views, d, side); v != nil {
+				if v, of, to := p.edgeView(s.Views, d, side, k); v != nil {
 					word := string(side) + through(of)
 					if of.By == lens.Itself {
 						word = string(side) + through(to)
