@@ -19,7 +19,7 @@ type Told struct {
 
 // Tells says what the series of a shape tell, of some kinds.
 func Tells(s *mesh.Shape, kinds ...metrics.Kind) (out []Told) {
-	p := &plan{finder: lens.New(nil), question: &metrics.Question{}}
+	p := &plan{finder: lens.New(nil, nil), question: &metrics.Question{}}
 	for _, k := range kinds {
 		t := Told{Kind: k}
 		if v, l := p.ownView(s.Views, k); v != nil {
