@@ -35,10 +35,14 @@ type Inventory struct {
 	nodes map[string]map[model.Name]*thing      // pods by node
 	owned map[metrics.Ref]map[model.Name]*thing // pods and what else has a controller, by controller; names of different kinds do not meet: pods are leaves
 	spots map[string]map[string]*thing          // pods by namespace
+	tags  map[tag]map[string]*thing             // pods by one of their labels: a Service is asked for its pods at every turn
 	lacks map[string]bool                       // kinds that have not been read whole
 }
 
 var _ metrics.World = (*Inventory)(nil)
+
+// tag is a label of pods in a namespace.
+type tag struct{ namespace, key, value string }
 
 // thing is what is kept of an object.
 type thing struct {
@@ -53,7 +57,7 @@ type thing struct {
 func New(c *kube.Cluster, o Options) *Inventory {
 	o.Logger = cmp.Or(o.Logger, slog.New(slog.DiscardHandler))
 	i := &Inventory{c: c, o: o, served: kube.NewLatest[kube.Served](), kinds: map[string]map[model.Name]*thing{},
-		nodes: map[string]map[model.Name]*thing{}, owned: map[metrics.Ref]map[model.Name]*thing{}, spots: map[string]map[string]*thing{}, lacks: map[string]bool{}}
+		nodes: map[string]map[model.Name]*thing{}, owned: map[metrics.Ref]map[model.Name]*thing{}, spots: map[string]map[string]*thing{}, tags: map[tag]map[string]*thing{}, lacks: map[string]bool{}}
 	for _, k := range metrics.Kinds() {
 		i.kinds[k.Name] = map[model.Name]*thing{}
 		i.lacks[k.Name] = true
@@ -166,8 +170,15 @@ func (i *Inventory) selected(r metrics.Ref) (out []metrics.Ref) {
 	if s == nil || len(s.selects) == 0 {
 		return nil
 	}
+	var fewest map[string]*thing
+	first := true
+	for k, v := range s.selects {
+		if m := i.tags[tag{r.Namespace, k, v}]; first || len(m) < len(fewest) {
+			fewest, first = m, false
+		}
+	}
 	selector := labels.SelectorFromSet(s.selects)
-	for _, t := range i.spots[r.Namespace] {
+	for _, t := range fewest {
 		if selector.Matches(labels.Set(t.Labels)) {
 			out = append(out, t.Ref)
 		}

@@ -209,6 +209,9 @@ func (i *Inventory) put(t *thing) {
 		return
 	}
 	file(i.spots, t.Namespace, t.Name, t)
+	for k, v := range t.Labels {
+		file(i.tags, tag{t.Namespace, k, v}, t.Name, t)
+	}
 	if t.node != "" {
 		file(i.nodes, t.node, n, t)
 	}
@@ -224,6 +227,9 @@ func (i *Inventory) drop(r metrics.Ref) {
 	unfile(i.owned, t.owner, n)
 	if r.Kind == "Pod" {
 		unfile(i.spots, t.Namespace, t.Name)
+		for k, v := range t.Labels {
+			unfile(i.tags, tag{t.Namespace, k, v}, t.Name)
+		}
 		unfile(i.nodes, t.node, n)
 	}
 }

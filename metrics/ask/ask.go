@@ -45,6 +45,7 @@ type Source struct {
 	budget time.Duration
 	now    func() time.Time
 	kept   kept.Answers[metrics.Answer]
+	memory lens.Memory
 }
 
 // served is a mesh with what has been found out about it.
@@ -126,7 +127,8 @@ func name(q *metrics.Question, live bool) string {
 
 // measure makes one answer: the queries of all meshes, one round of them, and what they come to.
 func (s *Source) measure(ctx context.Context, q *metrics.Question) (metrics.Answer, error) {
-	p := &plan{source: s, question: q, window: max(q.Window, time.Millisecond), finder: lens.New(s.world)}
+	s.memory.Begin(s.now(), s.longest())
+	p := &plan{source: s, question: q, window: max(q.Window, time.Millisecond), finder: lens.New(s.world, &s.memory)}
 	if q.Window <= 0 {
 		p.window = metrics.DefaultWindow
 	}

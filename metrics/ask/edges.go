@@ -3,6 +3,8 @@
 package ask
 
 import (
+	"slices"
+
 	"github.com/anymesh/anymesh/mesh"
 	"github.com/anymesh/anymesh/metrics"
 	"github.com/anymesh/anymesh/metrics/lens"
@@ -33,7 +35,7 @@ func (p *plan) side(m *asked, d metrics.Direction, side mesh.Side, refs []metric
 	if len(refs) == 0 {
 		return
 	}
-	v, of, to := p.edgeView(m.views, d, side)
+	v, of, to := p.edgeView(m.views, d, side, p.peer())
 	if v == nil {
 		return
 	}
@@ -45,7 +47,7 @@ func (p *plan) side(m *asked, d metrics.Direction, side mesh.Side, refs []metric
 }
 
 // edgeView is the first view of a side that tells both ends: the resource's, and the other.
-func (p *plan) edgeView(views []mesh.View, d metrics.Direction, side mesh.Side) (*mesh.View, *lens.Lens, *lens.Lens) {
+func (p *plan) edgeView(views []mesh.View, d metrics.Direction, side mesh.Side, peer metrics.Kind) (*mesh.View, *lens.Lens, *lens.Lens) {
 	ofEnd, peerEnd := mesh.ServerSide, mesh.ClientSide
 	if d == metrics.To {
 		ofEnd, peerEnd = peerEnd, ofEnd
@@ -56,12 +58,27 @@ func (p *plan) edgeView(views []mesh.View, d metrics.Direction, side mesh.Side) 
 			continue
 		}
 		of := p.finder.Lens(v, ofEnd, p.question.Kind, lens.Ways(p.question.Kind)...)
-		to := p.finder.Lens(v, peerEnd, p.peer(), lens.Ways(p.peer())...)
+		to := p.finder.Lens(v, peerEnd, peer, lens.Ways(peer)...)
 		if of != nil && to != nil {
 			return v, of, to
 		}
 	}
 	return nil, nil, nil
+}
+
+// others are the kinds that the other side of edges is told by, where it is not by the one that was asked for.
+func (p *plan) others(m *asked) (out []string) {
+	for _, name := range []string{"Deployment", "Service", "Namespace"} {
+		k, _ := metrics.KindOf(name)
+		for _, side := range []mesh.Side{mesh.ServerSide, mesh.ClientSide} {
+			for _, d := range []metrics.Direction{metrics.From, metrics.To} {
+				if v, _, _ := p.edgeView(m.views, d, side, k); v != nil && !slices.Contains(out, k.Plural) {
+					out = append(out, k.Plural)
+				}
+			}
+		}
+	}
+	return out
 }
 
 // lost plans requests that never arrived: their caller's proxy knows which Service was meant, and no workload that was reached.

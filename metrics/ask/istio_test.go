@@ -102,6 +102,11 @@ func TestIstio(t *testing.T) {
 	want(t, s, "deployments shop/web edges statefulsets", "Deployment shop/web to {} client: 24+0", "Deployment shop/web to StatefulSet shop/db client: 28+0",
 		"Deployment shop/web from {} server: 93+12 10/50/95")
 	want(t, s, "deployments shop/catalog-v1 edges", "Deployment shop/catalog-v1 from Deployment shop/web client: 0+96", "Deployment shop/catalog-v1 from Deployment shop/web server: 0+333.3")
+	a = want(t, s, "services shop/catalog-v1 edges")
+	if len(a.Notes) != 1 || a.Notes[0] != "istio does not tell the edges of services: ask for the other side of them as deployments or namespaces" {
+		t.Errorf("what can be asked for is not said: %q", a.Notes)
+	}
+	want(t, s, "services shop/catalog-v1 edges deployments", "Service shop/catalog-v1 from Deployment shop/web client: 0+96", "Service shop/catalog-v1 from Deployment shop/web server: 0+333.3")
 	want(t, s, "namespaces other edges", "Namespace other from Namespace shop client: 12+0", "Namespace other from Namespace shop server: 12+0")
 	want(t, s, "trafficsplits shop/catalog", "TrafficSplit shop/catalog [catalog→catalog-v1 90] from {} client: 0+96", "TrafficSplit shop/catalog [catalog→catalog-v2 10] from {} client: 120+0")
 	want(t, s, "trafficsplits shop/catalog edges deployments", "TrafficSplit shop/catalog [catalog→catalog-v1 90] from Deployment shop/web client: 0+96",

@@ -5,6 +5,7 @@ package ask
 import (
 	"context"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -89,7 +90,15 @@ func (s *Source) find(ctx context.Context, q *metrics.Question, p *plan) error {
 	errs := make([]error, len(p.meshes))
 	var all sync.WaitGroup
 	for i, m := range p.meshes {
-		all.Go(func() { m.views, errs[i] = m.served.views(ctx, s.now()) })
+		all.Go(func() {
+			ctx := ctx
+			if len(m.of) == 0 { // the answer does without it, and must not wait for it
+				var cancel context.CancelFunc
+				ctx, cancel = context.WithTimeout(ctx, s.budget/2)
+				defer cancel()
+			}
+			m.views, errs[i] = m.served.views(ctx, s.now())
+		})
 	}
 	all.Wait()
 	for i, m := range p.meshes {
@@ -153,7 +162,10 @@ func (p *plan) cannot(m *asked) string {
 		}
 	}
 	if p.question.Routes {
-		what = "routes of " + what
+		return m.Name + " does not tell routes of " + what
+	}
+	if o := p.others(m); p.question.Edges && len(o) > 0 {
+		what += ": ask for the other side of them as " + strings.Join(o, " or ")
 	}
 	return m.Name + " does not tell " + what
 }

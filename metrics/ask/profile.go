@@ -5,6 +5,7 @@ package ask
 import (
 	"context"
 	"errors"
+	"fmt"
 	"sync"
 	"time"
 
@@ -25,12 +26,19 @@ type found struct {
 	mu      sync.Mutex
 	at      time.Time // when it was looked at; zero: never
 	profile query.Profile
-	empty   bool // an answer found no series since
+	err     error         // of the last look
+	empty   bool          // an answer found no series since
+	looking chan struct{} // closed when the look that is on its way has ended; nil: none is
 }
 
-// fresh is for how long what was found is taken to hold. A scrape configuration changes rarely; when answers are empty it is looked at again
-// after one interval.
-const fresh = 10 * time.Minute
+const (
+	// fresh is for how long what was found is taken to hold: a scrape configuration changes rarely.
+	fresh = 10 * time.Minute
+	// again is after how long it is looked for again when nothing was found, then or since. To look costs a big Prometheus something.
+	again = time.Minute
+	// patience is how long a look may take. Questions do not wait so long; the next one finds what it brought.
+	patience = 15 * time.Second
+)
 
 // Profiles says how each mesh's series are called, and looks where that is not known.
 func (s *Source) Profiles(ctx context.Context) []Profile {
@@ -53,7 +61,7 @@ func (s *Source) Profiles(ctx context.Context) []Profile {
 // errNone is a mesh that has nothing to be asked.
 var errNone = errors.New("no Prometheus is given for it")
 
-// views are the mesh's views as they are spelt here.
+// views are the mesh's views as they are spelt here. What was found before is used while it is looked for again, unless answers are empty.
 func (m *served) views(ctx context.Context, now time.Time) ([]mesh.View, error) {
 	if m.Queries == nil || len(m.Queries.Shapes) == 0 {
 		return nil, nil
@@ -63,21 +71,48 @@ func (m *served) views(ctx context.Context, now time.Time) ([]mesh.View, error) 
 	}
 	f := &m.found
 	f.mu.Lock()
-	age := now.Sub(f.at)
-	known := !f.at.IsZero() && (age < m.Interval || age < fresh && f.profile.Found && !f.empty)
-	views := f.profile.Views
-	f.mu.Unlock()
-	if known {
-		return views, nil
+	age, before := now.Sub(f.at), f.profile.Views
+	if !f.at.IsZero() && f.err == nil && (age < again || age < fresh && f.profile.Found && !f.empty) {
+		f.mu.Unlock()
+		return before, nil
 	}
-	p, err := query.Look(ctx, m.Prometheus, m.Queries, now)
-	if err != nil {
-		return nil, &metrics.Unavailable{Mesh: m.Name, Err: err}
+	if f.looking == nil {
+		f.looking = make(chan struct{})
+		go m.look(context.WithoutCancel(ctx), now)
+	}
+	looking, wait := f.looking, before == nil || f.empty
+	f.mu.Unlock()
+	if !wait {
+		return before, nil
+	}
+	select {
+	case <-looking:
+	case <-ctx.Done():
+		if before == nil {
+			return nil, &metrics.Unavailable{Mesh: m.Name, Err: fmt.Errorf("how its series are called was not found in time: %w", ctx.Err())}
+		}
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.at, f.profile, f.empty = now, p, false
-	return p.Views, nil
+	if f.profile.Views == nil {
+		return nil, &metrics.Unavailable{Mesh: m.Name, Err: f.err}
+	}
+	return f.profile.Views, nil
+}
+
+// look finds out how the series are called. What fails is tried again by the next question.
+func (m *served) look(ctx context.Context, now time.Time) {
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	p, err := query.Look(ctx, m.Prometheus, m.Queries, now)
+	f := &m.found
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.err = err; err == nil {
+		f.at, f.profile, f.empty = now, p, false
+	}
+	close(f.looking)
+	f.looking = nil
 }
 
 // nothing remembers that a whole answer found no series: the labels may have been renamed.

@@ -147,9 +147,9 @@ func TestRenamed(t *testing.T) {
 	want(t, s, pod, "Pod shop/web-7d9f8c6b5d-x2x4z: 68+12 10/50/95")
 	uses("pod labels: namespace, pod")
 	changed.Store(true)
-	at.Add(int64(2 * time.Second))
+	at.Add(int64(2 * time.Minute))
 	want(t, s, pod, "Pod shop/web-7d9f8c6b5d-x2x4z: 0+0") // nobody could know
-	at.Add(int64(2 * time.Second))
+	at.Add(int64(2 * time.Minute))
 	want(t, s, pod, "Pod shop/web-7d9f8c6b5d-x2x4z: 68+12 10/50/95")
 	uses("pod labels: kubernetes_namespace, kubernetes_pod_name")
 }
@@ -196,6 +196,15 @@ func TestTwoMeshes(t *testing.T) {
 	if _, err := s.Measure(t.Context(), question(t, "namespaces other")); !metrics.IsUnavailable(err) {
 		t.Errorf("the only mesh that knows is down: %v", err)
 	}
+	a = want(t, s, "namespaces shop edges", "Namespace shop to Namespace other client: 12+0")
+	if !strings.Contains(strings.Join(a.Notes, "\n"), "the side of edges that linkerd counts is missing") {
+		t.Errorf("what is missing is not said: %q", a.Notes)
+	}
+
+	never := make(chan struct{})
+	t.Cleanup(func() { close(never) })
+	meshes[1].Prometheus = hooked{nil, func(context.Context, string) error { <-never; return nil }}
+	s = ask.New(w, meshes, clock(), ask.WithBudget(2*time.Second))
 	a = want(t, s, "namespaces shop edges", "Namespace shop to Namespace other client: 12+0")
 	if !strings.Contains(strings.Join(a.Notes, "\n"), "the side of edges that linkerd counts is missing") {
 		t.Errorf("what is missing is not said: %q", a.Notes)

@@ -19,7 +19,7 @@ type Told struct {
 
 // Tells says what the series of a shape tell, of some kinds.
 func Tells(s *mesh.Shape, kinds ...metrics.Kind) (out []Told) {
-	p := &plan{finder: lens.New(nil), question: &metrics.Question{}}
+	p := &plan{finder: lens.New(nil, nil), question: &metrics.Question{}}
 	for _, k := range kinds {
 		t := Told{Kind: k}
 		if v, l := p.ownView(s.Views, k); v != nil {
@@ -28,7 +28,7 @@ func Tells(s *mesh.Shape, kinds ...metrics.Kind) (out []Told) {
 		p.question.Kind = k
 		for _, side := range []mesh.Side{mesh.ServerSide, mesh.ClientSide} {
 			for _, d := range []metrics.Direction{metrics.From, metrics.To} {
-				if v, of, to := p.edgeView(s.Views, d, side); v != nil {
+				if v, of, to := p.edgeView(s.Views, d, side, k); v != nil {
 					word := string(side) + through(of)
 					if of.By == lens.Itself {
 						word = string(side) + through(to)

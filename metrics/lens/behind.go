@@ -3,20 +3,52 @@
 package lens
 
 import (
+	"sync"
+	"time"
+
 	"github.com/anymesh/anymesh/mesh"
 	"github.com/anymesh/anymesh/metrics"
 )
 
-// Finder makes lenses for one answer, and remembers what it found out of the world for them. It is for one goroutine.
+// Memory keeps for a while what stands behind Services, for all answers. It is safe for concurrent use.
+type Memory struct {
+	mu     sync.Mutex
+	until  time.Time
+	owners map[behindKey]sole
+}
+
+// Begin forgets what is older than is good.
+func (m *Memory) Begin(now time.Time, good time.Duration) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.owners == nil || !now.Before(m.until) {
+		m.owners, m.until = map[behindKey]sole{}, now.Add(good)
+	}
+}
+
+func (m *Memory) recall(k behindKey) (sole, bool) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	s, ok := m.owners[k]
+	return s, ok
+}
+
+func (m *Memory) keep(k behindKey, s sole) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.owners[k] = s
+}
+
+// Finder makes lenses for one answer. It is for one goroutine.
 type Finder struct {
 	world    metrics.World
-	owners   map[behindKey]sole
+	memory   *Memory
 	services map[string][]mesh.Named
 }
 
-// New makes a Finder in a world.
-func New(world metrics.World) *Finder {
-	return &Finder{world: world, owners: map[behindKey]sole{}}
+// New makes a Finder in a world, with what others remember of it.
+func New(world metrics.World, m *Memory) *Finder {
+	return &Finder{world: world, memory: m}
 }
 
 // Named is a lens for a name that is known already.
@@ -33,7 +65,7 @@ type sole struct {
 // behind is the workload behind a Service, where all of its pods are of one.
 func (f *Finder) behind(service metrics.Ref, kind metrics.Kind) sole {
 	key := behindKey{service, kind.Name}
-	if s, ok := f.owners[key]; ok {
+	if s, ok := f.memory.recall(key); ok {
 		return s
 	}
 	s := sole{state: Elsewhere}
@@ -49,7 +81,7 @@ func (f *Finder) behind(service metrics.Ref, kind metrics.Kind) sole {
 			break
 		}
 	}
-	f.owners[key] = s
+	f.memory.keep(key, s)
 	return s
 }
 
