@@ -27,11 +27,14 @@ func (m *Mesh) adminHandler() http.Handler {
 	return mux
 }
 
-// passed tells of a finished request to whoever wants to know.
-func (m *Mesh) passed(a proxy.Access) {
-	m.tap.Add(a)
-	if m.o.Access != nil {
-		m.o.Access(a)
+// passed tells of requests that the proxy of an identity has finished to whoever wants to know.
+func (m *Mesh) passed(id model.Identity) func(proxy.Access) {
+	account := id.String()
+	return func(a proxy.Access) {
+		m.tap.Add(account, a)
+		if m.o.Access != nil {
+			m.o.Access(a)
+		}
 	}
 }
 

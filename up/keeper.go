@@ -199,7 +199,7 @@ func (m *Mesh) start(p *model.Pod) (*member, error) {
 	px, err := proxy.New(proxy.Config{
 		Node: proxy.Node{Namespace: p.Name.Namespace, Kind: string(p.Workload.Kind), Workload: p.Workload.Name.Name, Pod: p.Name.Name, IP: ip, ClusterDomain: m.o.Settings.ClusterDomain},
 		ADS:  conn, SVID: src, Bundles: src, OutboundPort: m.o.OutboundPort, InboundPort: m.o.InboundPort, Direct: true,
-		Logger: m.log.With("pod", p.Name.String()), Stats: m.stats, Access: m.passed, Drain: drainWait,
+		Logger: m.log.With("pod", p.Name.String()), Stats: m.stats, Access: m.passed(p.Identity()), Drain: drainWait,
 	})
 	if err != nil {
 		conn.Close()

@@ -70,7 +70,7 @@ Exit codes: 0 done, and all exact; 1 failure; 3 approximate; 4 unsupported; 5 in
 		&cobra.Group{ID: "move", Title: "Translate and move:"}, &cobra.Group{ID: "ask", Title: "Ask:"})
 	c.AddCommand(upCommand(), demoCommand(), controlPlaneCommand(), proxyCommand(), interceptCommand(), tokenCommand(), controllerCommand(), installCommand(), uninstallCommand(), statusCommand())
 	c.AddCommand(translateCommand(), importCommand(), migrateCommand(), convertCommand(), checkCommand(), whyCommand(), diffCommand(), matrixCommand(), explainCommand(),
-		statCommand(), edgesCommand(), routesCommand(), topCommand())
+		statCommand(), edgesCommand(), routesCommand(), topCommand(), tapCommand(), learnCommand())
 	c.AddCommand(docsCommand(), crdsCommand(), manifestsCommand(), versionCommand())
 	return c
 }

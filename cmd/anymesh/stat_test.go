@@ -15,6 +15,7 @@ import (
 
 	"github.com/anymesh/anymesh/metrics/local"
 	"github.com/anymesh/anymesh/metrics/traffic"
+	"github.com/anymesh/anymesh/up/tap"
 )
 
 // linkerd serves a Prometheus' API over what Linkerd's proxies have counted in the last two minutes: web calls catalog ten times a second, one
@@ -166,4 +167,20 @@ func TestStatHere(t *testing.T) {
 	has(t, r.out, "shop/web ", "shop/catalog-v1", "client")
 	r = anymesh(t, "", "edges", "pods", "--admin", admin).wants(t, exitOK)
 	has(t, r.errs, "note: ")
+
+	r = anymesh(t, "", "tap", "--count", "3", "--side", "server", "--from", "shop/web", "--admin", admin).wants(t, exitOK)
+	if strings.Count(r.out, "server shop/web → shop/catalog-v") != 3 {
+		t.Errorf("%s", r.out)
+	}
+	r = anymesh(t, "", "tap", "--count", "1", "--denied", "-n", "shop", "-o", "json", "--admin", admin).wants(t, exitOK)
+	if e := parsed[tap.Event](t, r.out); e.Verdict != "denied" || e.Time.IsZero() {
+		t.Errorf("%+v", e)
+	}
+	r = anymesh(t, "", "learn", "--for", "2s", "--admin", admin).wants(t, exitOK)
+	has(t, r.out, "name: learned-1-catalog-from-shop.web", "pathRegex: \"/products", "# refused, and not proposed: shop/intruder to shop/catalog: GET ")
+	lacks(t, r.out, "ServiceAccount, name: intruder")
+	anymesh(t, r.out, "check", "-f", "-", "-f", filepath.Join(shop, "pods.yaml"), "-f", filepath.Join(shop, "services.yaml")).wants(t, exitOK)
+	for _, args := range [][]string{{"tap", "--side", "middle", "--admin", admin}, {"tap", "--admin", "127.0.0.1:1"}, {"learn", "--admin", "127.0.0.1:1"}} {
+		anymesh(t, "", args...).wants(t, exitFailure)
+	}
 }

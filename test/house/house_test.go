@@ -118,6 +118,7 @@ var layers = []rule{
 	{"bench/gen", []string{"model", "store"}, "the workload of the benchmarks is made of facts"},
 	{"up/world", []string{"model", "metrics"}, "metrics ask which resources there are; facts tell it"},
 	{"up/tap", []string{"proxy", "proxy/"}, "what passes is told by the proxies"},
+	{"up/learn", []string{"up/tap"}, "a proposal is made of what was seen"},
 	{"up", []string{"metrics", "metrics/", "model", "mesh", "mesh/builtin", "store", "engine", "file", "file/", "identity", "xds", "proxy", "proxy/"}, "one machine's mesh puts the parts together"},
 	{"control", []string{"model", "mesh", "engine", "identity", "identity/", "xds"}, "a control plane is told what there is and serves it: it reads no source"},
 	{"intercept", nil, "rules of the kernel know only ports"},

@@ -26,6 +26,7 @@ type Event struct {
 	Side     string    `json:"side"`
 	Source   string    `json:"source"`            // identity of the caller
 	Workload string    `json:"workload"`          // whose proxy tells, namespace/name
+	Account  string    `json:"account"`           // identity of the workload
 	Pod      string    `json:"pod,omitempty"`     // of the workload
 	Service  string    `json:"service,omitempty"` // that was asked for; of the client side
 	Backend  string    `json:"backend,omitempty"` // that a split chose; of the client side
@@ -96,8 +97,8 @@ type watcher struct {
 // room is how many events wait for one who watches.
 const room = 256
 
-// Add tells of an event. Nobody is waited for: who reads too slowly loses some, and is told how many.
-func (t *Tap) Add(a proxy.Access) {
+// Add tells of an event at the proxy of an account, as namespace/account. Nobody is waited for: who reads too slowly loses some, and is told how many.
+func (t *Tap) Add(account string, a proxy.Access) {
 	if t.watched.Load() == 0 {
 		return
 	}
@@ -108,6 +109,7 @@ func (t *Tap) Add(a proxy.Access) {
 			continue
 		}
 		e := event(&a)
+		e.Account = account
 		e.Lost = w.lost.Swap(0)
 		select {
 		case w.events <- e:

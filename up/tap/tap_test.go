@@ -46,7 +46,7 @@ func access(side stats.Side, source, path string, denied bool) proxy.Access {
 // TestStream watches with filters; what nobody watches is told to nobody.
 func TestStream(t *testing.T) {
 	var tp tap.Tap
-	tp.Add(access("server", "shop/web", "/before", false))
+	tp.Add("shop/catalog", access("server", "shop/web", "/before", false))
 	srv := httptest.NewServer(&tp)
 	t.Cleanup(srv.Close) // after those who watch have left
 	open := func(f tap.Filter) func() tap.Event {
@@ -68,9 +68,9 @@ func TestStream(t *testing.T) {
 	}
 	all, denied, narrow := open(tap.Filter{}), open(tap.Filter{Denied: true, Workload: "shop/"}), open(tap.Filter{Side: "client", Source: "shop/web", Service: "catalog", Path: "/pr", Method: "GET", Workload: "shop/catalog"})
 	for _, a := range []proxy.Access{access("server", "shop/web", "/products?key=secret", false), access("server", "shop/intruder", "/products", true), access("client", "shop/web", "/products/1", false)} {
-		tp.Add(a)
+		tp.Add("shop/catalog", a)
 	}
-	if e := all(); e.Path != "/products?key=…" || e.Verdict != "allowed" || e.Millis != 1.5 || e.Source != "shop/web" || e.GRPC != nil {
+	if e := all(); e.Path != "/products?key=…" || e.Verdict != "allowed" || e.Millis != 1.5 || e.Source != "shop/web" || e.GRPC != nil || e.Account != "shop/catalog" {
 		t.Errorf("%+v", e)
 	}
 	if e := denied(); e.Source != "shop/intruder" || e.Verdict != "denied" {
@@ -101,13 +101,13 @@ func TestSlow(t *testing.T) {
 	<-pr.flushed // it watches, and is held up by its first event from here on
 	const n = 5000
 	for range n {
-		tp.Add(access("server", "shop/web", "/", false))
+		tp.Add("shop/catalog", access("server", "shop/web", "/", false))
 	}
 	close(pr.goOn)
 	seen, lost := uint64(0), uint64(0)
 	for seen+lost < n {
 		if len(pr.events) == 0 {
-			tp.Add(access("server", "shop/web", "/last", false)) // carries the number of those lost
+			tp.Add("shop/catalog", access("server", "shop/web", "/last", false)) // carries the number of those lost
 		}
 		e := <-pr.events
 		seen, lost = seen+1, lost+e.Lost
