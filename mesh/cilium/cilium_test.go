@@ -9,7 +9,7 @@ import (
 	"github.com/anymesh/anymesh/mesh/meshtest"
 )
 
-// TestConformance is the story that every driver passes.
+// TestConformance is the story that every driver passes. The schemas of Cilium are where its own code is asked: test/oracle/cilium.
 func TestConformance(t *testing.T) {
 	meshtest.Run(t, meshtest.Subject{Driver: Driver, Judge: meshtest.Judge{Route: judgeRoute, Admit: judgeAdmit}, Same: same})
 }
