@@ -28,17 +28,14 @@ const (
 
 // Annotations of a pod.
 const (
-	ModeAnnotation   = "anymesh.dev/mode"     // Direct or Intercept, instead of the mesh's
+	ModeAnnotation   = "anymesh.dev/mode"     // Direct, which is the only one so far
 	CPUAnnotation    = "anymesh.dev/cpu"      // request of the proxy
 	MemoryAnnotation = "anymesh.dev/memory"   // request and limit of the proxy
 	Injected         = "anymesh.dev/injected" // by us: the version that did it
 )
 
-// The two ways in which a process reaches its proxy.
-const (
-	Direct    = "direct"    // it is told by HTTP_PROXY
-	Intercept = "intercept" // it is not told: its connections are led there
-)
+// Direct is how a process reaches its proxy: it is told by HTTP_PROXY. There is no other way here yet, and a pod that asks for one is refused.
+const Direct = "direct"
 
 // The names of what is added.
 const (
@@ -60,7 +57,7 @@ type Options struct {
 	Command      []string // empty: the image's own
 	Version      string
 	ControlPlane string // HOST:PORT
-	Mode         string // Direct or Intercept; empty: Direct
+	Mode         string // how processes reach their proxy; empty: Direct
 	User         int64  // that the proxy runs as; 0: 65532
 	// Mesh is the trust domain of the mesh and its public roots, in PEM; both are empty while there is none.
 	Mesh func() (domain string, roots []byte)
