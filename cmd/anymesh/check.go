@@ -22,6 +22,7 @@ func checkCommand() *cobra.Command {
 	var meshes []string
 	var strict bool
 	var k looking
+	var m measuring
 	c := &cobra.Command{
 		Use: "check [-f FILE|DIR|-]", Short: "Find what is wrong with SMI objects in files, or with anymesh in a cluster", GroupID: "ask", Args: files,
 		Long: `check -f reads SMI objects as strictly as an admission webhook, joins them with the Services and
@@ -35,14 +36,21 @@ With --strict a notice counts as approximate.
 Without -f check looks at the cluster of the kubeconfig: the API server, the definitions of SMI's kinds,
 the webhook and its certificate, the controller, the meshes, and what became of the objects; with --pre
 at whether anymesh could be installed. ✔ is sound, ‼ wants a look, ✘ is wrong, – could not be looked at.
+
+With --metrics it looks why there are no metrics: whether a Prometheus answers, scrapes, has the series
+of the mesh's proxies, often enough for the window, and whether there is traffic at all.
+
 Exit codes: 0 nothing is wrong, 1 something is; with --strict 3 where something wants a look.`,
 		Example: `  anymesh check -f shop/
   anymesh check -f shop/ --mesh istio --strict
   kustomize build overlays/live | anymesh check -f - -o json
   anymesh check --pre
-  anymesh check --context live --wait 2m`,
+  anymesh check --context live --wait 2m
+  anymesh check --metrics --prometheus http://prometheus:9090 --mesh istio`,
 		RunE: func(c *cobra.Command, _ []string) error {
-			if !c.Flags().Changed("file") {
+			if m.why {
+				return m.diagnose(c, meshes, format, strict)
+			} else if !c.Flags().Changed("file") {
 				return k.run(c, format, strict)
 			}
 			findings, got, err := in.check(c, meshes)
@@ -64,6 +72,7 @@ Exit codes: 0 nothing is wrong, 1 something is; with --strict 3 where something 
 	formatFlag(c, &format, "table", "json", "yaml")
 	c.Flags().StringSliceVar(&meshes, "mesh", nil, "also say what `MESH` could not do: "+strings.Join(names(), ", ")+"; may be repeated")
 	complete(c, "mesh", names()...)
+	m.whyFlags(c)
 	c.Flags().BoolVar(&strict, "strict", false, "a notice, or what wants a look, fails too, with exit code 3")
 	return c
 }

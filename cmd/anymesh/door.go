@@ -32,6 +32,7 @@ type measuring struct {
 	server    remote.Config
 	headers   []string
 	mesh      string
+	why       bool // it is asked why there are no numbers
 	files     input
 	every     bool
 	namespace string
@@ -44,20 +45,26 @@ const adminAddress = "127.0.0.1:15000"
 func (m *measuring) flags(c *cobra.Command) {
 	m.cluster.flags(c)
 	f := c.Flags()
-	m.command = c
 	m.files = input{namespace: "default", access: "targeted", settings: *model.Defaults()}
-	f.StringVar(&m.admin, "admin", adminAddress, "`ADDRESS` of the admin port of anymesh up")
 	f.StringVarP(&m.namespace, "namespace", "n", "", "`NAMESPACE` of the resources; the context's without, and all of a mesh on this machine")
 	f.BoolVarP(&m.every, "all-namespaces", "A", false, "resources of all namespaces")
-	f.DurationVar(&m.window, "window", metrics.DefaultWindow, "the `TIME` that is measured, up to now")
-	f.StringVar(&m.server.URL, "prometheus", "", "ask the Prometheus at `URL` itself, for the mesh of --mesh; the resources are those of -f, or of the cluster")
 	f.StringVar(&m.mesh, "mesh", "", "`MESH` whose proxies that Prometheus scrapes: "+strings.Join(measured(), ", "))
 	f.StringArrayVarP(&m.files.paths, "file", "f", nil, "with --prometheus: the resources that there are, from `FILE|DIR|-`")
+	m.storeFlags(c)
+	complete(c, "mesh", measured()...)
+	_ = c.MarkFlagFilename("file", "yaml", "yml", "json")
+}
+
+// storeFlags are those that say where the numbers are, and over which time.
+func (m *measuring) storeFlags(c *cobra.Command) {
+	f := c.Flags()
+	m.command = c
+	f.StringVar(&m.admin, "admin", adminAddress, "`ADDRESS` of the admin port of anymesh up")
+	f.DurationVar(&m.window, "window", metrics.DefaultWindow, "the `TIME` that is measured, up to now")
+	f.StringVar(&m.server.URL, "prometheus", "", "ask the Prometheus at `URL` itself, for the mesh of --mesh; the resources are those of -f, or of the cluster")
 	f.StringVar(&m.server.CA, "prometheus-ca", "", "`FILE` of the CA of Prometheus")
 	f.StringVar(&m.server.TokenFile, "prometheus-token", "", "`FILE` of a bearer token for Prometheus")
 	f.StringArrayVar(&m.headers, "prometheus-header", nil, "`NAME=VALUE` of a header for Prometheus, such as X-Scope-OrgID=tenant; may be repeated")
-	complete(c, "mesh", measured()...)
-	_ = c.MarkFlagFilename("file", "yaml", "yml", "json")
 	_ = c.MarkFlagFilename("prometheus-ca")
 	_ = c.MarkFlagFilename("prometheus-token")
 }

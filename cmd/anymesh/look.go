@@ -59,6 +59,11 @@ func (k *looking) run(c *cobra.Command, format string, strict bool) error {
 	if err := result(c, format, lines, func() error { return tellLines(c.OutOrStdout(), lines) }); err != nil {
 		return err
 	}
+	return judged(lines, strict)
+}
+
+// judged is the exit code of what was looked at.
+func judged(lines []check.Line, strict bool) error {
 	switch check.Worst(lines) {
 	case check.Error:
 		return exit(exitFailure)

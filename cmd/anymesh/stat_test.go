@@ -105,6 +105,26 @@ func TestStat(t *testing.T) {
 	}
 }
 
+// TestWhyNoMetrics looks from the store up to the traffic, and stops where nothing can come any more.
+func TestWhyNoMetrics(t *testing.T) {
+	at := linkerd(t)
+	ask := func(code int, args ...string) string {
+		return anymesh(t, "", append([]string{"check", "--metrics"}, args...)...).wants(t, code).out
+	}
+	out := ask(exitOK, "--strict", "--prometheus", at, "--mesh", "linkerd")
+	has(t, out, "✔ Prometheus answers: "+at, "✔ it scrapes: 1 targets", "✔ the proxies' series are there: proxy metrics", "✔ the window is long enough: one scrape in 5s or less", "✔ there is traffic: 600 requests", "5 sound")
+	out = ask(exitApproximate, "--strict", "--prometheus", at, "--mesh", "linkerd", "--window", "6s")
+	has(t, out, "‼ the window is long enough", "--window 20s or more")
+	out = ask(exitFailure, "--prometheus", at, "--mesh", "istio")
+	has(t, out, "✘ the proxies' series are there: none of istio_requests_total", "→ are the pods in the mesh")
+	lacks(t, out, "there is traffic")
+	out = ask(exitFailure, "--prometheus", "http://127.0.0.1:1", "--mesh", "istio")
+	has(t, out, "✘ Prometheus answers: http://127.0.0.1:1: ", "connection refused", "→ name the server")
+	lacks(t, out, "it scrapes")
+	ask(exitFailure, "--prometheus", at)
+	ask(exitFailure, "--admin", "127.0.0.1:1")
+}
+
 // TestNobody has nobody to ask, and says whom one could.
 func TestNobody(t *testing.T) {
 	t.Setenv("KUBECONFIG", filepath.Join(t.TempDir(), "none"))
@@ -168,7 +188,8 @@ func TestStatHere(t *testing.T) {
 	r = anymesh(t, "", "edges", "pods", "--admin", admin).wants(t, exitOK)
 	has(t, r.errs, "note: ")
 
-	r = anymesh(t, "", "tap", "--count", "3", "--side", "server", "--from", "shop/web", "--admin", admin).wants(t, exitOK)
+	has(t, anymesh(t, "", "check", "--metrics", "--admin", admin).wants(t, exitOK).out, "✔ there is traffic")
+	r = anymesh(t, "", "tap", "--count", "3", "--method", "GET", "--side", "server", "--from", "shop/web", "--admin", admin).wants(t, exitOK)
 	if strings.Count(r.out, "server shop/web → shop/catalog-v") != 3 {
 		t.Errorf("%s", r.out)
 	}
