@@ -41,6 +41,7 @@ type Kind struct {
 	Kind       string
 	Resource   string // the plural in URLs; empty for a kind that no Kubernetes API serves
 	Clash      string // what an object of the kind that is not ours does to those that are, in prose; empty: both hold
+	Helper     bool   // it is written where the settings name a helper, and not otherwise: a cluster need not serve it
 }
 
 // Injection says how the pods of a namespace come to have the proxies of a mesh, by what is written on the namespace.
@@ -88,7 +89,7 @@ func (d *Driver) Direct() bool {
 // For is the driver for a place that serves certain kinds: d itself or the newest of its Older ones all of whose Kinds are served; nil where
 // none can be used.
 func (d *Driver) For(served func(Kind) bool) *Driver {
-	if !slices.ContainsFunc(d.Kinds, func(k Kind) bool { return k.Resource != "" && !served(k) }) {
+	if !slices.ContainsFunc(d.Kinds, func(k Kind) bool { return k.Resource != "" && !k.Helper && !served(k) }) {
 		return d
 	}
 	for _, o := range d.Older {

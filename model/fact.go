@@ -10,7 +10,8 @@ type Settings struct {
 	TrustDomain    string // of our own identities
 	ClusterDomain  string // the DNS suffix of services
 	Access         AccessDefault
-	CrossNamespace bool // a TrafficTarget may name a destination in another namespace
+	CrossNamespace bool    // a TrafficTarget may name a destination in another namespace
+	Helpers        Helpers // that drivers may use
 }
 
 // Defaults are the settings of an installation that decided nothing.

@@ -25,6 +25,7 @@ type input struct {
 	namespace string
 	access    string
 	settings  model.Settings
+	helpers   []string
 	optional  bool // without -f a cluster is read
 }
 
@@ -50,7 +51,9 @@ func (in *input) settingFlags(c *cobra.Command) {
 	f.StringVar(&in.settings.TrustDomain, "trust-domain", d.TrustDomain, "trust `DOMAIN` of the mesh's own identities")
 	f.StringVar(&in.settings.ClusterDomain, "cluster-domain", d.ClusterDomain, "DNS `SUFFIX` of services")
 	f.BoolVar(&in.settings.CrossNamespace, "allow-cross-namespace", false, "let a TrafficTarget name a destination in another namespace")
+	f.StringSliceVar(&in.helpers, "helper", nil, "use `MEANS` beside the mesh's own language: "+strings.Join(model.HelperNames(), ", ")+"; may be repeated")
 	complete(c, "access-default", "targeted", "deny", "allow")
+	complete(c, "helper", model.HelperNames()...)
 }
 
 // formatFlag adds -o; the first format is the default.
@@ -81,6 +84,13 @@ func (in *input) set() (store.Event, error) {
 		s.Access = model.AccessAllow
 	default:
 		return store.Event{}, fmt.Errorf("--access-default %s: it is targeted, deny or allow", in.access)
+	}
+	for _, name := range in.helpers {
+		h, ok := model.ParseHelper(name)
+		if !ok {
+			return store.Event{}, fmt.Errorf("--helper %s: it is one of %s", name, strings.Join(model.HelperNames(), ", "))
+		}
+		s.Helpers |= h
 	}
 	return store.Event{Object: s.Ref(), Facts: []model.Fact{&s}}, nil
 }

@@ -2,7 +2,10 @@
 
 package schema
 
-import "github.com/anymesh/anymesh/kube/api"
+import (
+	"github.com/anymesh/anymesh/kube/api"
+	"github.com/anymesh/anymesh/model"
+)
 
 func generation() field {
 	return may("observedGeneration", whole("The metadata.generation that the status speaks of.", 0))
@@ -50,6 +53,8 @@ func mesh() props {
 				may("credentials", matching("Name of a folder among the controller's credentials: ca.crt, tls.crt and tls.key, token, or username and password.", "^[a-z0-9]([-a-z0-9]*[a-z0-9])?$")),
 				may("headers", entries("Headers sent along: X-Scope-OrgID names a tenant.", text("Value of the header."))),
 			)),
+			may("helpers", list("Means beside the mesh's own language that may be used where it has no word for a wish. Without any none is used.", oneOf("expressions: on Istio, EnvoyFilters that permit by regular expression.",
+				model.HelperNames()...))),
 			may("options", entries("Options that the driver alone understands.", text("Value of the option."))),
 		)),
 		may("status", closed("What was found of the mesh. Written by anymesh.",

@@ -32,6 +32,7 @@ type MeshSpec struct {
 	TrustDomain   string                `json:"trustDomain,omitempty"`   // of its identities; empty: the driver's default
 	ClusterDomain string                `json:"clusterDomain,omitempty"` // of DNS names; empty: cluster.local
 	Metrics       *MeshMetrics          `json:"metrics,omitempty"`       // where its numbers are; nil: at the installation's Prometheus
+	Helpers       []string              `json:"helpers,omitempty"`       // means beside the mesh's own language that may be used: expressions
 	Options       map[string]string     `json:"options,omitempty"`       // that its driver alone understands
 }
 
@@ -86,6 +87,7 @@ func (m *Mesh) DeepCopy() *Mesh {
 	c := *m
 	m.ObjectMeta.DeepCopyInto(&c.ObjectMeta)
 	c.Spec.Namespaces = m.Spec.Namespaces.DeepCopy()
+	c.Spec.Helpers = slices.Clone(m.Spec.Helpers)
 	c.Spec.Options = maps.Clone(m.Spec.Options)
 	if x := m.Spec.Metrics; x != nil {
 		y := *x

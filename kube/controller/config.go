@@ -15,6 +15,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/anymesh/anymesh/kube/api"
+	"github.com/anymesh/anymesh/model"
 	"github.com/anymesh/anymesh/object"
 )
 
@@ -88,6 +89,11 @@ func faults(o *object.Object, s *api.MeshSpec) (out []object.Problem) {
 		}
 		if strings.ContainsAny(m.Credentials, `/\.`) {
 			add("spec.metrics.credentials", fmt.Sprintf("%q is no name of a folder", m.Credentials))
+		}
+	}
+	for i, name := range s.Helpers {
+		if _, ok := model.ParseHelper(name); !ok {
+			add(fmt.Sprintf("spec.helpers[%d]", i), fmt.Sprintf("%q is none of %s", name, strings.Join(model.HelperNames(), ", ")))
 		}
 	}
 	if s.Namespaces != nil {

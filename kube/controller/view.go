@@ -80,6 +80,11 @@ func Settings(s *api.MeshSpec) *model.Settings {
 		out.Access = model.AccessAllow
 	}
 	out.CrossNamespace = s.Options["crossNamespace"] == "true"
+	for _, name := range s.Helpers {
+		if h, ok := model.ParseHelper(name); ok {
+			out.Helpers |= h
+		}
+	}
 	if *out == *model.Defaults() {
 		return nil
 	}

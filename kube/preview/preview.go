@@ -167,6 +167,9 @@ func (p *Preview) list(ctx context.Context, c *connect.Cluster, k mesh.Kind, int
 	}
 	for next, first := "", true; first || next != ""; first = false {
 		l, err := c.Dynamic.Resource(gv.WithResource(k.Resource)).List(ctx, metav1.ListOptions{Limit: 500, Continue: next})
+		if k.Helper && apierrors.IsNotFound(err) {
+			return nil // a cluster need not serve it
+		}
 		if err != nil {
 			return fmt.Errorf("list %s: %w", k.Resource, err)
 		}

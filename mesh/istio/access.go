@@ -21,7 +21,7 @@ func settings(s *model.Settings, o *mesh.Output) {
 // closed to everybody else, and a policy without rules allows nothing.
 func access(a *model.Access, o *mesh.Output) {
 	w := accessWriter{a: a, o: o, done: map[model.Intent]bool{}}
-	says := policy.Writer{A: a, O: o, Ports: policy.Numbers}
+	says := policy.Writer{A: a, O: o, Ports: policy.Numbers, Beyond: a.Settings.Helpers.Has(model.HelperExpressions)}
 	for i := range a.Grants {
 		w.grants = append(w.grants, says.Grant(&a.Grants[i]))
 	}
@@ -46,9 +46,11 @@ type accessWriter struct {
 // nobody is admitted, which closes them too and is the less harm.
 func (w *accessWriter) workload(m *model.Member) {
 	var rules []policy.Rule
+	beyond := rbacPolicies{}
 	for _, g := range w.grants {
 		if g.Of.Covers(m.Workload) && !m.Ambiguous && !policy.Spills(w.a, g.Of, m) {
 			rules = append(rules, g.Rules...)
+			beyond.add(&g)
 			for _, in := range g.Intents {
 				w.done[in] = true
 			}
@@ -57,7 +59,11 @@ func (w *accessWriter) workload(m *model.Member) {
 	if m.Ambiguous {
 		w.blind = append(w.blind, m)
 	}
-	policy.Write(w.o, model.Name{Namespace: m.Name.Namespace, Name: policy.Name(m.Ref())}, policy.Of(m), rules)
+	n := model.Name{Namespace: m.Name.Namespace, Name: policy.Name(m.Ref())}
+	policy.Write(w.o, n, policy.Of(m), rules)
+	if len(beyond) > 0 {
+		w.o.Add(filter(n, m.Finder(), beyond))
+	}
 }
 
 // leave says what came of the wishes that no rule carries.
@@ -66,6 +72,7 @@ func (w *accessWriter) leave() {
 		w.blinded(m)
 	}
 	w.spilt()
+	w.helped()
 	for in := range w.a.Intents {
 		if !w.done[in] && in.Feature != model.AccessClosed && w.o.Claim(in.Feature).Level != model.Unsupported {
 			w.o.Say(in, model.Unsupported, "nothing was written for this: no caller, or no request, that it goes together with can be said", "")

@@ -60,6 +60,7 @@ var Driver = &mesh.Driver{
 	Kinds: []mesh.Kind{
 		{APIVersion: networking, Kind: kindVirtualService, Resource: "virtualservices", Clash: "of two for one host the older counts alone"},
 		{APIVersion: policy.API, Kind: policy.Kind, Resource: "authorizationpolicies", Clash: "what it allows is allowed beside what ours allow"},
+		{APIVersion: filterAPI, Kind: kindFilter, Resource: "envoyfilters", Clash: "what both change is changed twice", Helper: true},
 	},
 	Marks:   []mesh.Kind{{APIVersion: networking, Kind: kindVirtualService, Resource: "virtualservices"}},
 	Follows: routes,

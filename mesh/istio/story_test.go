@@ -52,6 +52,13 @@ func TestStory(t *testing.T) {
 	for _, c := range fixedWorlds() {
 		worlds = append(worlds, tell(c.name, c.world, r))
 	}
+	for i := range 20 {
+		w := tell(fmt.Sprintf("helped %d", i), helped(randomWorld(r)), r)
+		for k := range w.Asks {
+			w.Asks[k].Shares = nil // the helper is one for permissions
+		}
+		worlds = append(worlds, w)
+	}
 	asks := 0
 	for _, w := range worlds {
 		asks += len(w.Asks)

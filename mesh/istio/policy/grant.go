@@ -21,6 +21,8 @@ type Writer struct {
 	Ports func(model.Ports) (list []string, ok bool)
 	// Stranger says why a caller of another form than a service account's cannot be admitted; nil, or empty where it can.
 	Stranger func(id string) string
+	// Beyond says that matches which no policy can say are kept, for what else says them.
+	Beyond bool
 }
 
 // Grant is one permission in Istio's words.
@@ -28,7 +30,8 @@ type Grant struct {
 	Of      *model.Grant
 	Callers []string // as principals
 	Rules   []Rule
-	Intents []model.Intent // that the rules carry
+	Beyond  []*model.GrantMatch // that no policy can say, where the writer keeps them
+	Intents []model.Intent      // that the rules, and what says the matches beyond, carry
 }
 
 // Grant says a permission as far as Istio can: every part that is left out leaves less.
@@ -45,7 +48,7 @@ func (w *Writer) Grant(g *model.Grant) Grant {
 	if !g.HTTPPorts.Empty() {
 		w.requests(g, by, &out)
 	}
-	if len(out.Rules) == 0 {
+	if len(out.Rules)+len(out.Beyond) == 0 {
 		out.Intents = nil
 		return out
 	}
@@ -104,6 +107,13 @@ func (w *Writer) requests(g *model.Grant, by []From, out *Grant) {
 		m := &g.HTTP[i]
 		p := permit{ports: ports}
 		if why := p.read(m); why != "" {
+			if w.Beyond {
+				out.Beyond = append(out.Beyond, m)
+				for in := range m.Intents {
+					out.Intents = append(out.Intents, in)
+				}
+				continue
+			}
 			w.O.SayAll(m.Intents, model.Unsupported, why+": the match is left out and stays refused", p.hint)
 			continue
 		}
