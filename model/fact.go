@@ -130,6 +130,8 @@ type Pod struct {
 	Workload Ref // its controller, or itself
 	Ports    []ContainerPort
 	Ready    bool
+	// Datagrams are UDP ports of its proxy, each with the service and port that is reached there, as "dns.shop:53".
+	Datagrams map[uint16]string
 }
 
 // Identity is who the pod is.

@@ -247,6 +247,8 @@ type door struct {
 	http, bytes bool
 	rules       *rbacv3.RBAC // for HTTP; nil: open
 	byteRules   *rbacv3.RBAC // for bytes; nil: open
+	flows       bool
+	flowRules   *rbacv3.RBAC // for datagrams; nil: open
 }
 
 // open admits everybody with a certificate.
@@ -268,7 +270,10 @@ func inboundListener(workload string, doors []door) *listenerv3.Listener {
 			l.FilterChains = append(l.FilterChains, httpDoor(d))
 		}
 		if d.bytes {
-			l.FilterChains = append(l.FilterChains, byteDoor(d))
+			l.FilterChains = append(l.FilterChains, byteDoor(d.port, d.byteRules, "inbound"))
+		}
+		if d.flows {
+			l.FilterChains = append(l.FilterChains, byteDoor(d.port, d.flowRules, "inbound-udp", "anymesh-udp"))
 		}
 	}
 	return l
@@ -296,13 +301,13 @@ func httpDoor(d door) *listenerv3.FilterChain {
 		"h2", "http/1.1")
 }
 
-func byteDoor(d door) *listenerv3.FilterChain {
-	fs := []*listenerv3.Filter{tcpFilter(&tcpv3.TcpProxy{StatPrefix: "in", ClusterSpecifier: &tcpv3.TcpProxy_Cluster{Cluster: "inbound"}})}
-	if d.byteRules != nil {
+func byteDoor(port uint16, rules *rbacv3.RBAC, cluster string, alpn ...string) *listenerv3.FilterChain {
+	fs := []*listenerv3.Filter{tcpFilter(&tcpv3.TcpProxy{StatPrefix: "in", ClusterSpecifier: &tcpv3.TcpProxy_Cluster{Cluster: cluster}})}
+	if rules != nil {
 		fs = append([]*listenerv3.Filter{{Name: "rbac", ConfigType: &listenerv3.Filter_TypedConfig{
-			TypedConfig: packed(&netrbacv3.RBAC{StatPrefix: "in", Rules: d.byteRules})}}}, fs...)
+			TypedConfig: packed(&netrbacv3.RBAC{StatPrefix: "in", Rules: rules})}}}, fs...)
 	}
-	return chain(d.port, fs)
+	return chain(port, fs, alpn...)
 }
 
 // grants makes RBAC rules out of permissions by policy name, all for the same peers.

@@ -32,6 +32,7 @@ import (
 	"github.com/anymesh/anymesh/proxy/relay"
 	"github.com/anymesh/anymesh/proxy/state"
 	"github.com/anymesh/anymesh/proxy/stats"
+	"github.com/anymesh/anymesh/proxy/udp"
 	"github.com/anymesh/anymesh/proxy/upstream"
 	"github.com/anymesh/anymesh/proxy/wire"
 )
@@ -69,6 +70,10 @@ type Config struct {
 	Outgoing bool
 	// Control is called for each connection that the proxy opens, as net.Dialer does: to mark it, so that it is not led back. May be nil.
 	Control func(network, address string, c syscall.RawConn) error
+	// Datagrams are the local UDP ports at which the workload reaches a service and its port, as "dns.shop:53".
+	Datagrams map[uint16]string
+	FlowIdle  time.Duration // after which a silent flow of UDP is forgotten; 0: udp.DefaultIdle
+	MaxFlows  int           // of one local port, and of one caller's link; 0: udp.DefaultFlows
 	// Deadline bounds a request where its route says nothing; 0: none.
 	Deadline time.Duration
 	Wait     time.Duration // for the control plane's answer about a new name; 0: 2 s
@@ -99,6 +104,11 @@ type Proxy struct {
 	greeted       *wire.Handoff // inbound connections after their handshake, for in
 	local1        *http.Transport
 	processes     sync.Map // port → *process
+
+	outlet   *udp.Outlet
+	sessions atomic.Int64    // sockets of datagrams towards the process
+	ending   context.Context // ended when the proxy drains
+	end      context.CancelFunc
 
 	mu         sync.Mutex
 	conns      map[*inConn]struct{}
@@ -135,7 +145,12 @@ func New(cfg Config) (*Proxy, error) {
 		admitted: make(chan struct{}), ready: make(chan struct{}), conns: map[*inConn]struct{}{}, neighbours: map[uint16]*upstream.Process{},
 		outListener: l, tunnels: wire.NewHandoff(l.Addr()), plain: wire.NewHandoff(l.Addr()), greeted: wire.NewHandoff(l.Addr()),
 	}
+	p.ending, p.end = context.WithCancel(context.Background())
 	p.assemble()
+	if err := p.openOutlet(); err != nil {
+		l.Close()
+		return nil, err
+	}
 	return p, nil
 }
 
@@ -243,6 +258,7 @@ func (p *Proxy) Run(ctx context.Context) error {
 	start(p.attend)
 	start(func() error { return p.sort(p.tunnels) })
 	start(func() error { return p.out.Serve(p.plain) })
+	all.Go(func() { p.outlet.Run(bg) })
 	start(func() error { return p.in.Serve(p.greeted) })
 	defer p.halt()
 
@@ -294,6 +310,7 @@ func (p *Proxy) drain(in net.Listener) {
 	if in != nil {
 		in.Close()
 	}
+	p.end()
 	ctx, cancel := context.WithTimeout(context.Background(), p.cfg.Drain)
 	defer cancel()
 	var all sync.WaitGroup
@@ -337,6 +354,7 @@ func (p *Proxy) track(f func()) bool {
 func (p *Proxy) halt() {
 	p.quickOutbound.Close()
 	p.quickInbound.Close()
+	p.outlet.Close()
 	p.out.Close()
 	p.in.Close()
 	p.out2.Close()

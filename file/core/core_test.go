@@ -194,6 +194,8 @@ func TestPod(t *testing.T) {
 		{"of a ReplicaSet", "ownerReferences: [{kind: ReplicaSet, name: web-6c9f, controller: true}]", "{podIP: 10.0.0.1, conditions: [{type: Ready, status: 'False'}]}",
 			model.Pod{Address: "10.0.0.1", Workload: model.Ref{Kind: "ReplicaSet", Name: name("web-6c9f")}}, false},
 		{"of a file", "annotations: {anymesh.dev/address: 127.0.0.2}", "{}", model.Pod{Address: "127.0.0.2", Ready: true, Workload: model.Ref{Kind: model.KindPod, Name: name("p")}}, true},
+		{"with UDP", "annotations: {anymesh.dev/udp: '5300=dns:53, 1123=time.ops:123'}", "{}", model.Pod{Workload: model.Ref{Kind: model.KindPod, Name: name("p")},
+			Datagrams: map[uint16]string{5300: "dns:53", 1123: "time.ops:123"}}, true},
 		{"nowhere yet", "labels: {a: b}", "{}", model.Pod{Workload: model.Ref{Kind: model.KindPod, Name: name("p")}, Labels: map[string]string{"a": "b"}}, true},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -209,6 +211,10 @@ func TestPod(t *testing.T) {
 	}
 	_, found := decode(t, "apiVersion: v1\nkind: Pod\nmetadata: {name: p, annotations: {anymesh.dev/address: there}}\nspec: {}\n")
 	same(t, found, []string{"invalid AM0202 metadata.annotations[anymesh.dev/address]"})
+	for _, bad := range []string{"53", "0=dns:53", "70000=dns:53", "53=dns", "53=dns:0", "53=:53", "1=a:1 1=b:1"} {
+		_, found := decode(t, "apiVersion: v1\nkind: Pod\nmetadata: {name: p, annotations: {anymesh.dev/udp: '"+bad+"'}}\nspec: {}\n")
+		same(t, found, []string{"invalid AM0202 metadata.annotations[anymesh.dev/udp]"})
+	}
 }
 
 func TestJSON(t *testing.T) {
