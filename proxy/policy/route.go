@@ -23,6 +23,7 @@ type Routes struct {
 type rule struct {
 	name    string
 	match   cond
+	plain   bool // takes every request
 	shares  Shares
 	timeout time.Duration
 }
@@ -43,6 +44,9 @@ func (r *Routes) Route(q *Request) (Decision, bool) {
 	}
 	return Decision{}, false
 }
+
+// Plain says whether all requests go the same way, whatever they are.
+func (r *Routes) Plain() bool { return r == nil || len(r.rules) > 0 && r.rules[0].plain }
 
 // Clusters lists every cluster that the routes name, sorted.
 func (r *Routes) Clusters() []string {
@@ -139,6 +143,7 @@ func (c *Compiler) rule(m *routev3.Route) (rule, error) {
 		return u, err
 	}
 	u.name, u.timeout = m.Name, a.Timeout.AsDuration()
+	u.plain = len(m.Match.Headers) == 0 && isPrefix(m.Match, "", "/")
 	if u.match, err = c.routeMatch(m.Match); err != nil {
 		return u, err
 	}
@@ -159,6 +164,11 @@ func (c *Compiler) rule(m *routev3.Route) (rule, error) {
 		return u, u.shares.check()
 	}
 	return u, errors.New("no cluster is named")
+}
+
+func isPrefix(m *routev3.RouteMatch, any ...string) bool {
+	p, ok := m.PathSpecifier.(*routev3.RouteMatch_Prefix)
+	return ok && slices.Contains(any, p.Prefix)
 }
 
 func (c *Compiler) routeMatch(m *routev3.RouteMatch) (cond, error) {
