@@ -215,13 +215,18 @@ func socket(m proto.Message) *corev3.TransportSocket {
 }
 
 func (c *control) setCluster(name string, ids ...string) {
-	c.set(ads.Cluster, name, &clusterv3.Cluster{Name: name,
+	c.set(ads.Cluster, name, mutual(name, ids...))
+}
+
+// mutual is a cluster that is reached over mutual TLS with some identities.
+func mutual(name string, ids ...string) *clusterv3.Cluster {
+	return &clusterv3.Cluster{Name: name, LbPolicy: clusterv3.Cluster_LEAST_REQUEST,
 		ClusterDiscoveryType: &clusterv3.Cluster_Type{Type: clusterv3.Cluster_EDS},
 		EdsClusterConfig:     &clusterv3.Cluster_EdsClusterConfig{EdsConfig: overADS(), ServiceName: name},
 		TransportSocket:      socket(&tlsv3.UpstreamTlsContext{CommonTlsContext: commonTLS(ids...)}),
 		TypedExtensionProtocolOptions: map[string]*anypb.Any{"http": packed(&httpv3.HttpProtocolOptions{
 			UpstreamProtocolOptions: &httpv3.HttpProtocolOptions_UseDownstreamProtocolConfig{
-				UseDownstreamProtocolConfig: &httpv3.HttpProtocolOptions_UseDownstreamHttpConfig{}}})}})
+				UseDownstreamProtocolConfig: &httpv3.HttpProtocolOptions_UseDownstreamHttpConfig{}}})}}
 }
 
 func (c *control) setEndpoints(name string, port uint16, ds ...*pod) {

@@ -32,6 +32,9 @@ func endpoints(e *model.Endpoints, o *mesh.Output) {
 			EdsClusterConfig:              &clusterv3.Cluster_EdsClusterConfig{EdsConfig: ads},
 			TransportSocket:               tls,
 			TypedExtensionProtocolOptions: fixed().sameProtocol,
+			LbPolicy:                      balance(&e.Service.Traffic),
+			OutlierDetection:              outliers(&e.Service.Traffic),
+			CircuitBreakers:               limits(&e.Service.Traffic),
 		})
 		say(o, assignmentKind, namespace, name, assignment(name, p))
 	}

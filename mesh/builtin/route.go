@@ -95,7 +95,7 @@ func (w *routeWriter) routes(name string, p *model.RoutePort) *routev3.RouteConf
 		}
 	}
 	if p.Stream() == nil {
-		list = append(list, &routev3.Route{Match: everything, Action: toCluster(name)})
+		list = append(list, &routev3.Route{Match: everything, Action: w.toCluster(name)})
 	}
 	out := &struct {
 		routes routev3.RouteConfiguration
@@ -128,7 +128,7 @@ func (w *routeWriter) cluster(p *model.RoutePort, s *model.Share) string {
 
 func (w *routeWriter) action(p *model.RoutePort, a *model.Arm) *routev3.Route_Route {
 	if len(a.Shares) == 1 {
-		return toCluster(w.cluster(p, &a.Shares[0]))
+		return w.toCluster(w.cluster(p, &a.Shares[0]))
 	}
 	out := &struct {
 		way    routev3.Route_Route
@@ -143,16 +143,18 @@ func (w *routeWriter) action(p *model.RoutePort, a *model.Arm) *routev3.Route_Ro
 			out.shares.Clusters = append(out.shares.Clusters, share(w.cluster(p, &a.Shares[i]), n))
 		}
 	}
+	tune(&out.action, &w.r.Service.Traffic)
 	return &out.way
 }
 
-func toCluster(name string) *routev3.Route_Route {
+func (w *routeWriter) toCluster(name string) *routev3.Route_Route {
 	out := &struct {
 		way    routev3.Route_Route
 		action routev3.RouteAction
 		by     routev3.RouteAction_Cluster
 	}{}
 	out.way.Route, out.action.Timeout, out.action.ClusterSpecifier, out.by.Cluster = &out.action, never, &out.by, name
+	tune(&out.action, &w.r.Service.Traffic)
 	return &out.way
 }
 
