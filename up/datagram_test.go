@@ -3,10 +3,10 @@
 package up_test
 
 import (
-	"fmt"
 	"io"
 	"net"
 	"net/http"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -73,9 +73,12 @@ func (m *mesh) resolve(last, port int, word string) {
 	}()
 }
 
+// at is a port of a pod's address.
+func (m *mesh) at(last, port int) string { return net.JoinHostPort(m.ip(last), strconv.Itoa(port)) }
+
 // ask sends one datagram of a new flow, and says what came back within a moment.
 func (m *mesh) ask(last, port int) string {
-	c, err := net.Dial("udp", fmt.Sprintf("%s:%d", m.ip(last), port))
+	c, err := net.Dial("udp", m.at(last, port))
 	check(m.t, err)
 	defer c.Close()
 	_, _ = c.Write([]byte("who?"))
