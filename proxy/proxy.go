@@ -76,11 +76,13 @@ type Config struct {
 	MaxFlows  int           // of one local port, and of one caller's link; 0: udp.DefaultFlows
 	// Deadline bounds a request where its route says nothing; 0: none.
 	Deadline time.Duration
-	Wait     time.Duration // for the control plane's answer about a new name; 0: 2 s
-	Drain    time.Duration // for what is under way when Run's context ends; 0: 5 s
-	Logger   *slog.Logger  // nil: silence
-	Stats    *stats.Stats  // nil: counted nowhere else
-	Access   func(Access)  // called after each request and connection; nil: nobody listens
+	// HeadTimeout bounds the time in which a client has to send the head of a request; 0: one minute.
+	HeadTimeout time.Duration
+	Wait        time.Duration // for the control plane's answer about a new name; 0: 2 s
+	Drain       time.Duration // for what is under way when Run's context ends; 0: 5 s
+	Logger      *slog.Logger  // nil: silence
+	Stats       *stats.Stats  // nil: counted nowhere else
+	Access      func(Access)  // called after each request and connection; nil: nobody listens
 }
 
 // Proxy is one running proxy.
@@ -130,6 +132,7 @@ func New(cfg Config) (*Proxy, error) {
 	n.ClusterDomain = cmp.Or(n.ClusterDomain, "cluster.local")
 	cfg.InboundPort = cmp.Or(cfg.InboundPort, DefaultInboundPort)
 	cfg.Wait = cmp.Or(cfg.Wait, 2*time.Second)
+	cfg.HeadTimeout = cmp.Or(cfg.HeadTimeout, headerTimeout)
 	cfg.Drain = cmp.Or(cfg.Drain, 5*time.Second)
 	cfg.Logger = cmp.Or(cfg.Logger, slog.New(slog.DiscardHandler))
 	cfg.Stats = cmp.Or(cfg.Stats, stats.New())
@@ -194,16 +197,16 @@ func (p *Proxy) assemble() {
 	p.book.Start(p.feed)
 
 	errlog := slog.NewLogLogger(p.log.Handler(), slog.LevelDebug)
-	p.out = server(p.serveOutbound)
+	p.out = p.server(p.serveOutbound)
 	p.out.ErrorLog = errlog
 	p.out.ConnContext = tunnelContext
-	p.in = server(p.serveInbound)
+	p.in = p.server(p.serveInbound)
 	p.in.ErrorLog = errlog
 	p.in.ConnContext = inConnContext
 
 	p.quickOutbound.Slow, p.quickInbound.Slow = p.tunnels.Push, p.greeted.Push
 	for _, s := range []*lane.Server{&p.quickOutbound, &p.quickInbound} {
-		s.Idle, s.Header, s.Log = idleTimeout, headerTimeout, p.log
+		s.Idle, s.Header, s.Log = idleTimeout, p.cfg.HeadTimeout, p.log
 	}
 
 	p.local1 = &http.Transport{DialContext: (&net.Dialer{Timeout: 5 * time.Second}).DialContext}
@@ -214,11 +217,11 @@ func (p *Proxy) assemble() {
 // How long a connection may wait, for a head and between requests: longer than pooled connections are kept by the callers.
 const headerTimeout, idleTimeout = time.Minute, 5 * time.Minute
 
-func server(h http.HandlerFunc) *http.Server {
+func (p *Proxy) server(h http.HandlerFunc) *http.Server {
 	s := &http.Server{
 		Handler:           h,
 		Protocols:         new(http.Protocols),
-		ReadHeaderTimeout: headerTimeout,
+		ReadHeaderTimeout: p.cfg.HeadTimeout,
 		IdleTimeout:       idleTimeout,
 	}
 	s.Protocols.SetHTTP1(true)
