@@ -22,6 +22,8 @@ import (
 
 var conformPairs = flag.Int("conform", 1500, "pairs of policies and requests that TestConformance makes up")
 
+var conformFrom = flag.Int("conform-from", 0, "the first world of TestConformance")
+
 // questionsEach is how many requests each world of policies is asked.
 const questionsEach = 25
 
@@ -65,7 +67,7 @@ func TestConformance(t *testing.T) {
 		m.resolve(n, 5353, name)
 	}
 	asked := map[string]int{}
-	for seed := range uint64((*conformPairs + questionsEach - 1) / questionsEach) {
+	for seed := uint64(*conformFrom); seed < uint64(*conformFrom+(*conformPairs+questionsEach-1)/questionsEach); seed++ {
 		r := rand.New(rand.NewPCG(seed, 11))
 		turn(policies(r))
 		m.settled()
