@@ -17,7 +17,8 @@ type Access struct {
 type Member struct {
 	*Workload
 	Listens   []MemberPort // by number; TCP alone
-	Doors     []Door       // in the order of the Services' names
+	Datagrams []uint16     // UDP ports, sorted
+	Doors     []Door       // in the order of the Services' names; TCP alone
 	Ambiguous bool         // its selector also finds pods of another account in the namespace
 	Shared    []Name       // Services before it that also lead to workloads of another account
 }

@@ -2,6 +2,8 @@
 
 package model
 
+import "time"
+
 // Fact is one known object in neutral form. Facts are immutable once they are handed on.
 type Fact interface{ Ref() Ref }
 
@@ -39,6 +41,40 @@ type Service struct {
 	Selector map[string]string
 	Headless bool // without a cluster IP: its name leads straight to pods
 	Assumed  bool // named by a split, in an input that holds no Services: its ports are not known
+	Traffic  Traffic
+}
+
+// Traffic is how a Service's owner wants its requests to be spread and bounded, beyond what SMI can say. The zero value says nothing. The built-in
+// mesh does it.
+type Traffic struct {
+	Balance     Balance
+	Key         string        // the header by which Hash chooses, in lower case
+	Timeout     time.Duration // of a request with its answer; 0: none
+	TryTimeout  time.Duration // until an endpoint answers; 0: none
+	Retries     uint32        // of requests that may be repeated
+	Requests    uint32        // at once, from one caller's proxy; 0: no bound
+	Waiting     uint32        // for one of those to end
+	Connections uint32        // of bytes at once, from one caller's proxy; 0: no bound
+	Outliers    Outliers
+}
+
+// Balance is how an endpoint is chosen.
+type Balance uint8
+
+// The ways to choose. Hash sends what has the same key to the same endpoint.
+const (
+	LeastRequest Balance = iota
+	RoundRobin
+	Random
+	Hash
+)
+
+// Outliers say when an endpoint that fails is set aside. The zero value is what the mesh does by itself.
+type Outliers struct {
+	Off      bool
+	Failures uint32        // in a row; 0: as the mesh does
+	Time     time.Duration // for how long at first; 0: as the mesh does
+	Percent  uint32        // of the endpoints at most; 0: as the mesh does
 }
 
 // ServicePort is one port of a Service.
@@ -131,6 +167,8 @@ type Pod struct {
 	Workload Ref // its controller, or itself
 	Ports    []ContainerPort
 	Ready    bool
+	// Datagrams are UDP ports of its proxy, each with the service and port that is reached there, as "dns.shop:53".
+	Datagrams map[uint16]string
 }
 
 // Identity is who the pod is.

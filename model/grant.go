@@ -325,7 +325,11 @@ func member(w World, o *Workload) Member {
 	for _, name := range before {
 		s := w.Service(name)
 		for i := range s.Ports {
-			if t := o.TargetPort(&s.Ports[i]); t != 0 && s.Ports[i].Protocol != UDP {
+			switch t := o.TargetPort(&s.Ports[i]); {
+			case t == 0:
+			case s.Ports[i].Protocol == UDP:
+				m.Datagrams = append(m.Datagrams, t)
+			default:
 				m.Doors = append(m.Doors, Door{name, &s.Ports[i], t})
 			}
 		}
@@ -339,8 +343,12 @@ func member(w World, o *Workload) Member {
 	for _, c := range o.Ports {
 		if c.Protocol != UDP {
 			m.listen(c.Number, Auto, 0)
+		} else if c.Number != 0 {
+			m.Datagrams = append(m.Datagrams, c.Number)
 		}
 	}
+	slices.Sort(m.Datagrams)
+	m.Datagrams = slices.Compact(m.Datagrams)
 	return m
 }
 

@@ -215,13 +215,18 @@ func socket(m proto.Message) *corev3.TransportSocket {
 }
 
 func (c *control) setCluster(name string, ids ...string) {
-	c.set(ads.Cluster, name, &clusterv3.Cluster{Name: name,
+	c.set(ads.Cluster, name, mutual(name, ids...))
+}
+
+// mutual is a cluster that is reached over mutual TLS with some identities.
+func mutual(name string, ids ...string) *clusterv3.Cluster {
+	return &clusterv3.Cluster{Name: name, LbPolicy: clusterv3.Cluster_LEAST_REQUEST,
 		ClusterDiscoveryType: &clusterv3.Cluster_Type{Type: clusterv3.Cluster_EDS},
 		EdsClusterConfig:     &clusterv3.Cluster_EdsClusterConfig{EdsConfig: overADS(), ServiceName: name},
 		TransportSocket:      socket(&tlsv3.UpstreamTlsContext{CommonTlsContext: commonTLS(ids...)}),
 		TypedExtensionProtocolOptions: map[string]*anypb.Any{"http": packed(&httpv3.HttpProtocolOptions{
 			UpstreamProtocolOptions: &httpv3.HttpProtocolOptions_UseDownstreamProtocolConfig{
-				UseDownstreamProtocolConfig: &httpv3.HttpProtocolOptions_UseDownstreamHttpConfig{}}})}})
+				UseDownstreamProtocolConfig: &httpv3.HttpProtocolOptions_UseDownstreamHttpConfig{}}})}}
 }
 
 func (c *control) setEndpoints(name string, port uint16, ds ...*pod) {
@@ -247,6 +252,8 @@ type door struct {
 	http, bytes bool
 	rules       *rbacv3.RBAC // for HTTP; nil: open
 	byteRules   *rbacv3.RBAC // for bytes; nil: open
+	flows       bool
+	flowRules   *rbacv3.RBAC // for datagrams; nil: open
 }
 
 // open admits everybody with a certificate.
@@ -268,7 +275,10 @@ func inboundListener(workload string, doors []door) *listenerv3.Listener {
 			l.FilterChains = append(l.FilterChains, httpDoor(d))
 		}
 		if d.bytes {
-			l.FilterChains = append(l.FilterChains, byteDoor(d))
+			l.FilterChains = append(l.FilterChains, byteDoor(d.port, d.byteRules, "inbound"))
+		}
+		if d.flows {
+			l.FilterChains = append(l.FilterChains, byteDoor(d.port, d.flowRules, "inbound-udp", "anymesh-udp"))
 		}
 	}
 	return l
@@ -296,13 +306,13 @@ func httpDoor(d door) *listenerv3.FilterChain {
 		"h2", "http/1.1")
 }
 
-func byteDoor(d door) *listenerv3.FilterChain {
-	fs := []*listenerv3.Filter{tcpFilter(&tcpv3.TcpProxy{StatPrefix: "in", ClusterSpecifier: &tcpv3.TcpProxy_Cluster{Cluster: "inbound"}})}
-	if d.byteRules != nil {
+func byteDoor(port uint16, rules *rbacv3.RBAC, cluster string, alpn ...string) *listenerv3.FilterChain {
+	fs := []*listenerv3.Filter{tcpFilter(&tcpv3.TcpProxy{StatPrefix: "in", ClusterSpecifier: &tcpv3.TcpProxy_Cluster{Cluster: cluster}})}
+	if rules != nil {
 		fs = append([]*listenerv3.Filter{{Name: "rbac", ConfigType: &listenerv3.Filter_TypedConfig{
-			TypedConfig: packed(&netrbacv3.RBAC{StatPrefix: "in", Rules: d.byteRules})}}}, fs...)
+			TypedConfig: packed(&netrbacv3.RBAC{StatPrefix: "in", Rules: rules})}}}, fs...)
 	}
-	return chain(d.port, fs)
+	return chain(port, fs, alpn...)
 }
 
 // grants makes RBAC rules out of permissions by policy name, all for the same peers.

@@ -59,6 +59,8 @@ func (p *Proxy) greet(raw net.Conn) {
 	switch {
 	case c.chain == policy.ForBytes:
 		taken = p.track(func() { p.serveBytes(t, c) })
+	case c.chain == policy.ForDatagrams:
+		taken = p.track(func() { p.serveDatagrams(t, c) })
 	case t.ConnectionState().NegotiatedProtocol == "h2":
 		p.in2.Serve(t, c, idleTimeout)
 		taken = true

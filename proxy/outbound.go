@@ -69,7 +69,7 @@ func (p *Proxy) send(x *exchange, h *state.Host) stats.Outcome {
 	if h2 && x.upgrade != "" {
 		return x.fail(http.StatusBadGateway, h.Name+" speaks HTTP/2 alone: no upgrade")
 	}
-	res, done, err := h.Backends[d.Cluster].Do(x.request(ctx), h2)
+	res, done, err := h.Backends[d.Cluster].DoFor(x.request(ctx), h2, &d)
 	if err != nil {
 		if errors.Is(err, upstream.ErrNoEndpoint) {
 			return x.fail(http.StatusServiceUnavailable, err.Error())

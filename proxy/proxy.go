@@ -32,6 +32,7 @@ import (
 	"github.com/anymesh/anymesh/proxy/relay"
 	"github.com/anymesh/anymesh/proxy/state"
 	"github.com/anymesh/anymesh/proxy/stats"
+	"github.com/anymesh/anymesh/proxy/udp"
 	"github.com/anymesh/anymesh/proxy/upstream"
 	"github.com/anymesh/anymesh/proxy/wire"
 )
@@ -69,13 +70,19 @@ type Config struct {
 	Outgoing bool
 	// Control is called for each connection that the proxy opens, as net.Dialer does: to mark it, so that it is not led back. May be nil.
 	Control func(network, address string, c syscall.RawConn) error
+	// Datagrams are the local UDP ports at which the workload reaches a service and its port, as "dns.shop:53".
+	Datagrams map[uint16]string
+	FlowIdle  time.Duration // after which a silent flow of UDP is forgotten; 0: udp.DefaultIdle
+	MaxFlows  int           // of one local port, and of one caller's link; 0: udp.DefaultFlows
 	// Deadline bounds a request where its route says nothing; 0: none.
 	Deadline time.Duration
-	Wait     time.Duration // for the control plane's answer about a new name; 0: 2 s
-	Drain    time.Duration // for what is under way when Run's context ends; 0: 5 s
-	Logger   *slog.Logger  // nil: silence
-	Stats    *stats.Stats  // nil: counted nowhere else
-	Access   func(Access)  // called after each request and connection; nil: nobody listens
+	// HeadTimeout bounds the time in which a client has to send the head of a request; 0: one minute.
+	HeadTimeout time.Duration
+	Wait        time.Duration // for the control plane's answer about a new name; 0: 2 s
+	Drain       time.Duration // for what is under way when Run's context ends; 0: 5 s
+	Logger      *slog.Logger  // nil: silence
+	Stats       *stats.Stats  // nil: counted nowhere else
+	Access      func(Access)  // called after each request and connection; nil: nobody listens
 }
 
 // Proxy is one running proxy.
@@ -100,6 +107,11 @@ type Proxy struct {
 	local1        *http.Transport
 	processes     sync.Map // port → *process
 
+	outlet   *udp.Outlet
+	sessions atomic.Int64    // sockets of datagrams towards the process
+	ending   context.Context // ended when the proxy drains
+	end      context.CancelFunc
+
 	mu         sync.Mutex
 	conns      map[*inConn]struct{}
 	neighbours map[uint16]*upstream.Process // the local process, by port
@@ -120,6 +132,7 @@ func New(cfg Config) (*Proxy, error) {
 	n.ClusterDomain = cmp.Or(n.ClusterDomain, "cluster.local")
 	cfg.InboundPort = cmp.Or(cfg.InboundPort, DefaultInboundPort)
 	cfg.Wait = cmp.Or(cfg.Wait, 2*time.Second)
+	cfg.HeadTimeout = cmp.Or(cfg.HeadTimeout, headerTimeout)
 	cfg.Drain = cmp.Or(cfg.Drain, 5*time.Second)
 	cfg.Logger = cmp.Or(cfg.Logger, slog.New(slog.DiscardHandler))
 	cfg.Stats = cmp.Or(cfg.Stats, stats.New())
@@ -135,7 +148,12 @@ func New(cfg Config) (*Proxy, error) {
 		admitted: make(chan struct{}), ready: make(chan struct{}), conns: map[*inConn]struct{}{}, neighbours: map[uint16]*upstream.Process{},
 		outListener: l, tunnels: wire.NewHandoff(l.Addr()), plain: wire.NewHandoff(l.Addr()), greeted: wire.NewHandoff(l.Addr()),
 	}
+	p.ending, p.end = context.WithCancel(context.Background())
 	p.assemble()
+	if err := p.openOutlet(); err != nil {
+		l.Close()
+		return nil, err
+	}
 	return p, nil
 }
 
@@ -179,16 +197,16 @@ func (p *Proxy) assemble() {
 	p.book.Start(p.feed)
 
 	errlog := slog.NewLogLogger(p.log.Handler(), slog.LevelDebug)
-	p.out = server(p.serveOutbound)
+	p.out = p.server(p.serveOutbound)
 	p.out.ErrorLog = errlog
 	p.out.ConnContext = tunnelContext
-	p.in = server(p.serveInbound)
+	p.in = p.server(p.serveInbound)
 	p.in.ErrorLog = errlog
 	p.in.ConnContext = inConnContext
 
 	p.quickOutbound.Slow, p.quickInbound.Slow = p.tunnels.Push, p.greeted.Push
 	for _, s := range []*lane.Server{&p.quickOutbound, &p.quickInbound} {
-		s.Idle, s.Header, s.Log = idleTimeout, headerTimeout, p.log
+		s.Idle, s.Header, s.Log = idleTimeout, p.cfg.HeadTimeout, p.log
 	}
 
 	p.local1 = &http.Transport{DialContext: (&net.Dialer{Timeout: 5 * time.Second}).DialContext}
@@ -199,11 +217,11 @@ func (p *Proxy) assemble() {
 // How long a connection may wait, for a head and between requests: longer than pooled connections are kept by the callers.
 const headerTimeout, idleTimeout = time.Minute, 5 * time.Minute
 
-func server(h http.HandlerFunc) *http.Server {
+func (p *Proxy) server(h http.HandlerFunc) *http.Server {
 	s := &http.Server{
 		Handler:           h,
 		Protocols:         new(http.Protocols),
-		ReadHeaderTimeout: headerTimeout,
+		ReadHeaderTimeout: p.cfg.HeadTimeout,
 		IdleTimeout:       idleTimeout,
 	}
 	s.Protocols.SetHTTP1(true)
@@ -243,6 +261,7 @@ func (p *Proxy) Run(ctx context.Context) error {
 	start(p.attend)
 	start(func() error { return p.sort(p.tunnels) })
 	start(func() error { return p.out.Serve(p.plain) })
+	all.Go(func() { p.outlet.Run(bg) })
 	start(func() error { return p.in.Serve(p.greeted) })
 	defer p.halt()
 
@@ -294,6 +313,7 @@ func (p *Proxy) drain(in net.Listener) {
 	if in != nil {
 		in.Close()
 	}
+	p.end()
 	ctx, cancel := context.WithTimeout(context.Background(), p.cfg.Drain)
 	defer cancel()
 	var all sync.WaitGroup
@@ -337,6 +357,7 @@ func (p *Proxy) track(f func()) bool {
 func (p *Proxy) halt() {
 	p.quickOutbound.Close()
 	p.quickInbound.Close()
+	p.outlet.Close()
 	p.out.Close()
 	p.in.Close()
 	p.out2.Close()

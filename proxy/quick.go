@@ -112,8 +112,8 @@ func (o *quickOut) serve(x *lane.Exchange) {
 		o.finish(o.fail(unresolved(err), err.Error()))
 	case !h.HTTP:
 		o.finish(o.fail(http.StatusBadGateway, o.name+" carries bytes, not HTTP: use CONNECT"))
-	case h.HTTP2:
-		x.Odd = true // the process there understands nothing else
+	case h.HTTP2, h.Careful:
+		x.Odd = true // the process there understands nothing else, or net/http alone does what is asked for
 	default:
 		o.finish(o.send(h))
 	}

@@ -32,7 +32,7 @@ func (p *Proxy) sortOne(c net.Conn) {
 	if !ok {
 		t = &tunnel{Conn: c, r: bufio.NewReader(c)}
 	}
-	_ = c.SetReadDeadline(time.Now().Add(headerTimeout)) // fails on a closed connection only
+	_ = c.SetReadDeadline(time.Now().Add(p.cfg.HeadTimeout)) // fails on a closed connection only
 	two := true
 	for i := 1; two && i <= len(http2.ClientPreface); i++ {
 		b, err := t.r.Peek(i)

@@ -5,14 +5,18 @@ package proxy
 import (
 	"bufio"
 	"context"
+	"errors"
 	"io"
 	"net"
 	"net/http"
+	"net/netip"
+	"strconv"
 	"strings"
 	"sync/atomic"
 	"time"
 
 	"github.com/anymesh/anymesh/proxy/h1"
+	"github.com/anymesh/anymesh/proxy/sniff"
 	"github.com/anymesh/anymesh/proxy/state"
 	"github.com/anymesh/anymesh/proxy/stats"
 	"github.com/anymesh/anymesh/proxy/wire"
@@ -62,6 +66,10 @@ func (p *Proxy) connect(w http.ResponseWriter, r *http.Request) {
 		refuse(http.StatusNotImplemented, "CONNECT is understood once, and over HTTP/1.1")
 		return
 	}
+	if a, err := netip.ParseAddrPort(r.Host); err == nil {
+		p.passThrough(w, r, a)
+		return
+	}
 	name, err := p.cfg.Node.service(r.Host)
 	if err != nil {
 		refuse(http.StatusBadGateway, err.Error())
@@ -92,6 +100,38 @@ func (p *Proxy) connect(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
+// passThrough takes a CONNECT to an address, which a client makes that has looked up the name itself: TLS says the name once more (SNI), and
+// what is no TLS is cut. The TLS is the workload's own and stays closed.
+func (p *Proxy) passThrough(w http.ResponseWriter, r *http.Request, to netip.AddrPort) {
+	t, err := hijack(w, r.Host)
+	if err != nil {
+		p.log.Debug("outbound: CONNECT", "name", r.Host, "err", err)
+		return
+	}
+	carry := func() {
+		var h *state.Host
+		host, err := sniff.ServerName(t, t.r)
+		if err == nil {
+			t.name, err = p.cfg.Node.service(net.JoinHostPort(host, strconv.Itoa(int(to.Port()))))
+		}
+		if err == nil {
+			h, err = p.book.Host(context.Background(), t.name)
+		}
+		if err == nil && h.TCP == nil {
+			err = errors.New("carries no bytes")
+		}
+		if err != nil {
+			p.log.Debug("outbound: no way for TLS to an address", "address", to, "name", t.name, "err", err)
+			wire.Reset(t)
+			return
+		}
+		p.carry(t, h, nil)
+	}
+	if !p.track(carry) {
+		t.Close()
+	}
+}
+
 func hijack(w http.ResponseWriter, name string) (*tunnel, error) {
 	c, rw, err := http.NewResponseController(w).Hijack()
 	if err != nil {
@@ -106,7 +146,7 @@ func hijack(w http.ResponseWriter, name string) (*tunnel, error) {
 
 // carry serves an established tunnel. up is nil where the protocol is still to be found out.
 func (p *Proxy) carry(t *tunnel, h *state.Host, up *upward) {
-	if up == nil && (h.TCP == nil || wire.SpeaksHTTP(t, t.r)) {
+	if up == nil && (h.TCP == nil || speaksHTTP(t, h)) {
 		if !p.tunnels.Push(t) {
 			t.Close()
 		}
@@ -151,6 +191,18 @@ func (p *Proxy) dial(ctx context.Context, h *state.Host) (*upward, error) {
 	}
 	u.conn, u.done = c, done
 	return u, nil
+}
+
+// speaksHTTP looks at the first bytes of a connection without taking them. What stopped where it could still become a request is
+// one wherever requests do not all go the same way: its codec waits for the rest.
+func speaksHTTP(t *tunnel, h *state.Host) bool {
+	switch sniff.Sniff(t, t.r) {
+	case sniff.HTTP:
+		return true
+	case sniff.Unclear:
+		return !h.Routes.Plain()
+	}
+	return false
 }
 
 // tunnel carries a switched protocol, WebSocket, until either end is done.

@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"net"
 	"net/netip"
 	"syscall"
@@ -62,7 +63,7 @@ func (k *keeper) want(p *model.Pod) {
 
 // same says whether one proxy can stand beside both.
 func same(a, b *model.Pod) bool {
-	return a.Account == b.Account && a.Workload == b.Workload
+	return a.Account == b.Account && a.Workload == b.Workload && maps.Equal(a.Datagrams, b.Datagrams)
 }
 
 // state is the pod whose proxy works, or why none does.
@@ -198,7 +199,7 @@ func (m *Mesh) start(p *model.Pod) (*member, error) {
 	}
 	px, err := proxy.New(proxy.Config{
 		Node: proxy.Node{Namespace: p.Name.Namespace, Kind: string(p.Workload.Kind), Workload: p.Workload.Name.Name, Pod: p.Name.Name, IP: ip, ClusterDomain: m.o.Settings.ClusterDomain},
-		ADS:  conn, SVID: src, Bundles: src, OutboundPort: m.o.OutboundPort, InboundPort: m.o.InboundPort, Direct: true,
+		ADS:  conn, SVID: src, Bundles: src, OutboundPort: m.o.OutboundPort, InboundPort: m.o.InboundPort, Direct: true, Datagrams: p.Datagrams,
 		Logger: m.log.With("pod", p.Name.String()), Stats: m.stats, Access: m.passed(p.Identity()), Drain: drainWait,
 	})
 	if err != nil {

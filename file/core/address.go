@@ -95,6 +95,7 @@ func (r *reading) pod() {
 	} else if p.Status.IP != "" {
 		f.Address = r.ip(p.Status.IP, "status.podIP")
 	}
+	f.Datagrams = r.datagrams(r.o.Annotations[Datagrams])
 	f.Ready = f.Address != ""
 	for _, c := range p.Status.Conditions {
 		if c.Type == "Ready" {
@@ -107,6 +108,26 @@ func (r *reading) pod() {
 		r.add(r.workload(r.o.Labels, r.o.Labels, &p.Spec, "spec"))
 	}
 	r.add(f)
+}
+
+// datagrams reads the annotation Datagrams. A part that is not understood is left out.
+func (r *reading) datagrams(text string) map[uint16]string {
+	var out map[uint16]string
+	for _, part := range strings.FieldsFunc(text, func(c rune) bool { return c == ' ' || c == ',' || c == '\n' || c == '\t' }) {
+		local, service, _ := strings.Cut(part, "=")
+		host, number, _ := strings.Cut(service, ":")
+		n, err := strconv.ParseUint(local, 10, 16)
+		_, bad := strconv.ParseUint(number, 10, 16)
+		if err != nil || bad != nil || n == 0 || number == "0" || host == "" || out[uint16(n)] != "" {
+			r.find(model.Invalid, model.CodeType, "metadata.annotations["+Datagrams+"]", strconv.Quote(part)+" is not a port of its own with a service and its port: it is left out", "Write it as 5300=dns:53.")
+			continue
+		}
+		if out == nil {
+			out = map[uint16]string{}
+		}
+		out[uint16(n)] = service
+	}
+	return out
 }
 
 // owner is an owner reference.

@@ -18,6 +18,10 @@ import (
 // Address is the annotation by which a Pod in a file says its IP, where no kubelet has written a status.
 const Address = "anymesh.dev/address"
 
+// Datagrams is the annotation by which a Pod says at which UDP ports of its proxy it reaches which services: PORT=SERVICE:PORT, parted by
+// blanks or commas, as "5300=dns:53 1123=time.ops:123".
+const Datagrams = "anymesh.dev/udp"
+
 // read is the reading of one kind.
 type read func(*reading)
 

@@ -8,6 +8,7 @@ import (
 	"reflect"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/anymesh/anymesh/model"
 	"github.com/anymesh/anymesh/object"
@@ -194,6 +195,8 @@ func TestPod(t *testing.T) {
 		{"of a ReplicaSet", "ownerReferences: [{kind: ReplicaSet, name: web-6c9f, controller: true}]", "{podIP: 10.0.0.1, conditions: [{type: Ready, status: 'False'}]}",
 			model.Pod{Address: "10.0.0.1", Workload: model.Ref{Kind: "ReplicaSet", Name: name("web-6c9f")}}, false},
 		{"of a file", "annotations: {anymesh.dev/address: 127.0.0.2}", "{}", model.Pod{Address: "127.0.0.2", Ready: true, Workload: model.Ref{Kind: model.KindPod, Name: name("p")}}, true},
+		{"with UDP", "annotations: {anymesh.dev/udp: '5300=dns:53, 1123=time.ops:123'}", "{}", model.Pod{Workload: model.Ref{Kind: model.KindPod, Name: name("p")},
+			Datagrams: map[uint16]string{5300: "dns:53", 1123: "time.ops:123"}}, true},
 		{"nowhere yet", "labels: {a: b}", "{}", model.Pod{Workload: model.Ref{Kind: model.KindPod, Name: name("p")}, Labels: map[string]string{"a": "b"}}, true},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -209,6 +212,10 @@ func TestPod(t *testing.T) {
 	}
 	_, found := decode(t, "apiVersion: v1\nkind: Pod\nmetadata: {name: p, annotations: {anymesh.dev/address: there}}\nspec: {}\n")
 	same(t, found, []string{"invalid AM0202 metadata.annotations[anymesh.dev/address]"})
+	for _, bad := range []string{"53", "0=dns:53", "70000=dns:53", "53=dns", "53=dns:0", "53=:53", "1=a:1 1=b:1"} {
+		_, found := decode(t, "apiVersion: v1\nkind: Pod\nmetadata: {name: p, annotations: {anymesh.dev/udp: '"+bad+"'}}\nspec: {}\n")
+		same(t, found, []string{"invalid AM0202 metadata.annotations[anymesh.dev/udp]"})
+	}
 }
 
 func TestJSON(t *testing.T) {
@@ -248,4 +255,45 @@ func FuzzDecode(f *testing.F) {
 			}
 		}
 	})
+}
+
+// TestTraffic reads what a Service says of its requests.
+func TestTraffic(t *testing.T) {
+	for _, c := range []struct {
+		key, value string
+		want       model.Traffic
+		bad        bool
+	}{
+		{Balance, "round-robin", model.Traffic{Balance: model.RoundRobin}, false},
+		{Balance, "header:X-User", model.Traffic{Balance: model.Hash, Key: "x-user"}, false},
+		{Balance, "header:", model.Traffic{}, true},
+		{Balance, "header:a b", model.Traffic{}, true},
+		{Balance, "Random", model.Traffic{}, true},
+		{Timeout, "1m30s", model.Traffic{Timeout: 90 * time.Second}, false},
+		{Timeout, "5", model.Traffic{}, true},
+		{Timeout, "-5s", model.Traffic{}, true},
+		{TryTimeout, " 500ms ", model.Traffic{TryTimeout: 500 * time.Millisecond}, false},
+		{Retries, "2", model.Traffic{Retries: 2}, false},
+		{Retries, "6", model.Traffic{}, true},
+		{Limits, "requests=100, waiting=0", model.Traffic{Requests: 100}, false},
+		{Limits, "connections=7", model.Traffic{Connections: 7}, false},
+		{Limits, "requests=0", model.Traffic{}, true},
+		{Limits, "request=1", model.Traffic{}, true},
+		{Limits, "requests=5 waiting=x", model.Traffic{}, true},
+		{Limits, "", model.Traffic{}, true},
+		{Outliers, "off", model.Traffic{Outliers: model.Outliers{Off: true}}, false},
+		{Outliers, "failures=3 for=1m share=20%", model.Traffic{Outliers: model.Outliers{Failures: 3, Time: time.Minute, Percent: 20}}, false},
+		{Outliers, "share=101%", model.Traffic{}, true},
+		{"anymesh.dev/other", "x", model.Traffic{}, false},
+	} {
+		facts, found := decode(t, "apiVersion: v1\nkind: Service\nmetadata: {name: s, annotations: {"+c.key+": '"+c.value+"'}}\nspec: {}\n")
+		if got := facts[0].(*model.Service).Traffic; got != c.want {
+			t.Errorf("%s: %q is read as %+v", c.key, c.value, got)
+		}
+		var want []string
+		if c.bad {
+			want = []string{"invalid AM0202 metadata.annotations[" + c.key + "]"}
+		}
+		same(t, found, want)
+	}
 }

@@ -110,7 +110,7 @@ func (r *reading) service() {
 			} `json:"ports"`
 		} `json:"spec"`
 	}
-	f := &model.Service{Name: r.ref.Name}
+	f := &model.Service{Name: r.ref.Name, Traffic: r.traffic()}
 	decoded := r.decode(&s, "spec.selector")
 	f.Headless = s.Spec.ClusterIP == "None"
 	if decoded && s.Spec.Type != "ExternalName" {

@@ -55,6 +55,7 @@ func name(o metav1.Object) model.Name {
 // service reads a Service. One of type ExternalName has no selector of its own.
 func service(s *corev1.Service) *model.Service {
 	f := &model.Service{Name: name(s), Headless: s.Spec.ClusterIP == corev1.ClusterIPNone}
+	f.Traffic, _ = core.Traffic(s.Annotations) // what is not understood has no effect
 	if s.Spec.Type != corev1.ServiceTypeExternalName {
 		f.Selector = s.Spec.Selector
 	}

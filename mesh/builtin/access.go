@@ -41,30 +41,38 @@ func (w *accessWriter) workload(m *model.Member) {
 	closed := w.a.Closed(m.Workload)
 	l := &listenerv3.Listener{Name: own + "/" + m.Name.Namespace + "/" + string(m.Kind) + "/" + m.Name.Name, Address: inboundAddress, ListenerFilters: fixed().listenerFilters}
 	for _, p := range m.Listens {
-		for _, http := range []bool{true, false} {
-			if http && !p.Protocol.CarriesHTTP() || !http && !p.Protocol.CarriesBytes() {
-				continue
-			}
-			l.FilterChains = append(l.FilterChains, w.chain(m, p.Number, http, closed))
+		if p.Protocol.CarriesHTTP() {
+			l.FilterChains = append(l.FilterChains, w.chain(m, p.Number, model.LayerHTTP, closed))
 		}
+		if p.Protocol.CarriesBytes() {
+			l.FilterChains = append(l.FilterChains, w.chain(m, p.Number, model.LayerStream, closed))
+		}
+	}
+	for _, n := range m.Datagrams {
+		l.FilterChains = append(l.FilterChains, w.chain(m, n, model.LayerDatagram, closed))
 	}
 	say(w.o, listenerKind, m.Name.Namespace, l.Name, l)
 }
 
-func (w *accessWriter) chain(m *model.Member, number uint16, http, closed bool) *listenerv3.FilterChain {
+func (w *accessWriter) chain(m *model.Member, number uint16, layer model.Layer, closed bool) *listenerv3.FilterChain {
 	c := &listenerv3.FilterChain{
 		Name:             strconv.Itoa(int(number)) + "/bytes",
 		FilterChainMatch: &listenerv3.FilterChainMatch{DestinationPort: wrapperspb.UInt32(uint32(number)), TransportProtocol: "tls"},
 		TransportSocket:  fixed().downstreamBytes,
 		Filters:          fixed().openBytes,
 	}
-	if http {
+	switch layer {
+	case model.LayerHTTP:
 		c.Name = strconv.Itoa(int(number)) + "/http"
 		c.FilterChainMatch.ApplicationProtocols = alpn
 		c.TransportSocket, c.Filters = fixed().downstreamHTTP, fixed().openHTTP
+	case model.LayerDatagram:
+		c.Name = strconv.Itoa(int(number)) + "/udp"
+		c.FilterChainMatch.ApplicationProtocols = alpnUDP
+		c.TransportSocket, c.Filters = fixed().downstreamUDP, fixed().openUDP
 	}
 	if closed {
-		c.Filters = w.filters(m, number, http)
+		c.Filters = w.filters(m, number, layer)
 	}
 	return c
 }
@@ -72,19 +80,16 @@ func (w *accessWriter) chain(m *model.Member, number uint16, http, closed bool) 
 // What a grant admits on a port.
 const (
 	admitsNothing  = '-'
-	admitsBytes    = 'b' // and with them every request
+	admitsBytes    = 'b' // and with them every request; of UDP, every datagram
 	admitsRequests = 'h'
 )
 
 // filters stand before a port of a closed workload. The port is the chain's: its grants need not ask for it again.
-func (w *accessWriter) filters(m *model.Member, number uint16, http bool) []*listenerv3.Filter {
+func (w *accessWriter) filters(m *model.Member, number uint16, layer model.Layer) []*listenerv3.Filter {
 	key := make([]byte, len(w.grants)+1)
-	key[0] = admitsBytes
-	if http {
-		key[0] = admitsRequests
-	}
+	key[0] = byte(layer)
 	for i := range w.grants {
-		key[i+1] = w.grants[i].admits(m, number, http)
+		key[i+1] = w.grants[i].admits(m, number, layer)
 	}
 	if done, ok := w.chains[string(key)]; ok {
 		return done
@@ -94,15 +99,20 @@ func (w *accessWriter) filters(m *model.Member, number uint16, http bool) []*lis
 	for i := range w.grants {
 		g := &w.grants[i]
 		if p := g.policy(key[i+1], w.a.Settings.TrustDomain); p != nil {
+			g.datagrams = g.datagrams || layer == model.LayerDatagram
+			g.streams = g.streams || layer != model.LayerDatagram
 			ref := g.Permission.Ref()
 			rules.Policies[string(ref.Kind)+"/"+ref.Namespace+"/"+ref.Name.Name] = p
 		}
 	}
 	var out []*listenerv3.Filter
-	if http {
+	switch layer {
+	case model.LayerHTTP:
 		out = []*listenerv3.Filter{inbound([]*hcmv3.HttpFilter{httpFilter("envoy.filters.http.rbac", &httprbacv3.RBAC{Rules: rules}), fixed().router})}
-	} else {
+	case model.LayerStream:
 		out = []*listenerv3.Filter{networkFilter("envoy.filters.network.rbac", &netrbacv3.RBAC{Rules: rules, StatPrefix: own}), fixed().handOverBytes}
+	case model.LayerDatagram:
+		out = []*listenerv3.Filter{networkFilter("envoy.filters.network.rbac", &netrbacv3.RBAC{Rules: rules, StatPrefix: ownUDP}), fixed().handOverUDP}
 	}
 	w.chains[string(key)] = out
 	return out
@@ -112,16 +122,22 @@ func (w *accessWriter) filters(m *model.Member, number uint16, http bool) []*lis
 type grant struct {
 	*model.Grant
 	bytes, requests *rbacv3.Policy
+	datagrams       bool // bytes stands before a port of UDP
+	streams         bool // a policy stands before a port of TCP
 	callers         []*rbacv3.Principal
 	asked           bool
 }
 
-func (g *grant) admits(m *model.Member, number uint16, http bool) byte {
+func (g *grant) admits(m *model.Member, number uint16, layer model.Layer) byte {
 	switch {
 	case !g.Covers(m.Workload):
+	case layer == model.LayerDatagram:
+		if g.Datagram.Has(number) {
+			return admitsBytes
+		}
 	case g.Stream.Has(number):
 		return admitsBytes
-	case http && len(g.HTTP) > 0 && g.HTTPPorts.Has(number):
+	case layer == model.LayerHTTP && len(g.HTTP) > 0 && g.HTTPPorts.Has(number):
 		return admitsRequests
 	}
 	return admitsNothing
@@ -215,30 +231,40 @@ func permitPath(path *matcherv3.StringMatcher) *rbacv3.Permission {
 }
 
 // leave says which permissions admit nothing here, though they ask for something: no chain holds them. A wish stands where another
-// permission that is held shares it.
+// permission that is held shares it. Ports of UDP and of TCP are held apart.
 func (w *accessWriter) leave() {
-	held := map[model.Ref]bool{w.a.Settings.Ref(): true}
+	streams, datagrams := map[model.Ref]bool{}, map[model.Ref]bool{}
 	lost := false
 	for i := range w.grants {
 		g := &w.grants[i]
-		if g.bytes == nil && g.requests == nil {
-			lost = lost || !g.Empty()
-			continue
-		}
-		held[g.Permission.Ref()] = true
-		for k := range g.HTTP {
-			held[g.HTTP[k].Group.Ref()] = true
-		}
-		for _, c := range g.Carriers {
-			held[c.Route] = true
+		asks := len(g.Sources) > 0 && (!g.Stream.Empty() || len(g.HTTP) > 0 && !g.HTTPPorts.Empty())
+		lost = lost || !g.streams && asks || !g.datagrams && len(g.Sources) > 0 && !g.Datagram.Empty()
+		for _, kind := range []struct {
+			held bool
+			in   map[model.Ref]bool
+		}{{g.streams, streams}, {g.datagrams, datagrams}} {
+			if !kind.held {
+				continue
+			}
+			kind.in[g.Permission.Ref()] = true
+			for k := range g.HTTP {
+				kind.in[g.HTTP[k].Group.Ref()] = true
+			}
+			for _, c := range g.Carriers {
+				kind.in[c.Route] = true
+			}
 		}
 	}
 	if !lost {
 		return
 	}
 	for in := range w.a.Intents {
-		if !held[in.Object] && w.o.Claim(in.Feature).Level == model.Exact {
-			w.o.Say(in, model.Unsupported, "no TCP port that a Service or a workload of "+w.a.Identity.String()+" declares could admit it, or no certificate could tell its callers", "Declare the port, or name the callers by service account.")
+		held := streams[in.Object] || datagrams[in.Object] || in.Object == w.a.Settings.Ref()
+		if in.Feature == model.AccessDatagram {
+			held = datagrams[in.Object]
+		}
+		if !held && w.o.Claim(in.Feature).Level == model.Exact {
+			w.o.Say(in, model.Unsupported, "no port that a Service or a workload of "+w.a.Identity.String()+" declares could admit it, or no certificate could tell its callers", "Declare the port, or name the callers by service account.")
 		}
 	}
 }

@@ -13,8 +13,6 @@ import (
 	"github.com/anymesh/anymesh/model"
 )
 
-const noUDP = "the data plane does not carry UDP yet"
-
 // Driver is the built-in mesh.
 var Driver = &mesh.Driver{
 	Name:  "builtin",
@@ -23,7 +21,7 @@ var Driver = &mesh.Driver{
 		model.SplitWeight:     mesh.Yes(),
 		model.SplitMatch:      mesh.Yes(),
 		model.SplitStream:     mesh.Yes(),
-		model.SplitDatagram:   mesh.No(noUDP),
+		model.SplitDatagram:   mesh.Yes(),
 		model.SplitSelf:       mesh.Yes(),
 		model.SplitHost:       mesh.No(noHost),
 		model.RoutePath:       mesh.Yes(),
@@ -36,7 +34,7 @@ var Driver = &mesh.Driver{
 		model.AccessSubset:    mesh.Yes(),
 		model.AccessPort:      mesh.Yes(),
 		model.AccessStream:    mesh.Yes(),
-		model.AccessDatagram:  mesh.No(noUDP),
+		model.AccessDatagram:  mesh.Yes(),
 		model.AccessPath:      mesh.Yes(),
 		model.AccessMethod:    mesh.Yes(),
 		model.AccessHeader:    mesh.Yes(),

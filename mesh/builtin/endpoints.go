@@ -22,19 +22,19 @@ func endpoints(e *model.Endpoints, o *mesh.Output) {
 	var tls *corev3.TransportSocket
 	for i := range e.Ports {
 		p := &e.Ports[i]
-		if p.Protocol == model.UDP {
-			continue
-		}
 		if tls == nil {
 			tls = upstream(e)
 		}
-		name, namespace := port(e.Settings, e.Service.Name, p.Number), e.Service.Name.Namespace
+		name, namespace := port(e.Settings, e.Service.Name, &p.ServicePort), e.Service.Name.Namespace
 		say(o, clusterKind, namespace, name, &clusterv3.Cluster{
 			Name:                          name,
 			ClusterDiscoveryType:          &clusterv3.Cluster_Type{Type: clusterv3.Cluster_EDS},
 			EdsClusterConfig:              &clusterv3.Cluster_EdsClusterConfig{EdsConfig: ads},
 			TransportSocket:               tls,
 			TypedExtensionProtocolOptions: fixed().sameProtocol,
+			LbPolicy:                      balance(&e.Service.Traffic),
+			OutlierDetection:              outliers(&e.Service.Traffic),
+			CircuitBreakers:               limits(&e.Service.Traffic),
 		})
 		say(o, assignmentKind, namespace, name, assignment(name, p))
 	}

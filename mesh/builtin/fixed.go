@@ -25,6 +25,7 @@ import (
 var (
 	allDomains = []string{"*"}
 	alpn       = []string{"h2", "http/1.1"}
+	alpnUDP    = []string{"anymesh-udp"}
 
 	// never is no limit: Envoy would end a request after fifteen seconds and a silent stream after five minutes, and nobody asked for it.
 	never = &durationpb.Duration{}
@@ -42,6 +43,10 @@ var (
 	locality       = &corev3.Locality{}
 	localityWeight = wrapperspb.UInt32(1)
 	inboundAddress = new(slot).fill("0.0.0.0", 15006).GetEndpoint().Address
+
+	// datagrams is the address of listeners that take UDP. Which one a proxy opens is its own affair.
+	datagrams = &corev3.Address{Address: &corev3.Address_SocketAddress{SocketAddress: &corev3.SocketAddress{
+		Protocol: corev3.SocketAddress_UDP, Address: "0.0.0.0", PortSpecifier: &corev3.SocketAddress_PortValue{PortValue: 0}}}}
 
 	ownCertificate = []*tlsv3.SdsSecretConfig{{Name: "default", SdsConfig: ads}}
 	roots          = &tlsv3.SdsSecretConfig{Name: "ROOTCA", SdsConfig: ads}
@@ -65,9 +70,12 @@ type packed struct {
 	listenerFilters []*listenerv3.ListenerFilter
 	downstreamHTTP  *corev3.TransportSocket
 	downstreamBytes *corev3.TransportSocket
+	downstreamUDP   *corev3.TransportSocket
 	handOverBytes   *listenerv3.Filter
+	handOverUDP     *listenerv3.Filter
 	openHTTP        []*listenerv3.Filter // before a port of an identity that is not closed
 	openBytes       []*listenerv3.Filter
+	openUDP         []*listenerv3.Filter
 }
 
 // fixed packs at its first call: a program that only knows this driver must not pay three milliseconds for it.
@@ -90,11 +98,14 @@ var fixed = sync.OnceValue(func() *packed {
 		},
 		downstreamHTTP:  downstream(alpn),
 		downstreamBytes: downstream(nil),
+		downstreamUDP:   downstream(alpnUDP),
 		handOverBytes:   tcpProxy(&tcpv3.TcpProxy{StatPrefix: own, ClusterSpecifier: &tcpv3.TcpProxy_Cluster{Cluster: own}}),
+		handOverUDP:     tcpProxy(&tcpv3.TcpProxy{StatPrefix: ownUDP, ClusterSpecifier: &tcpv3.TcpProxy_Cluster{Cluster: ownUDP}}),
 	}
 	p.outboundFilters = []*hcmv3.HttpFilter{p.router}
 	p.openHTTP = []*listenerv3.Filter{inbound(p.outboundFilters)}
 	p.openBytes = []*listenerv3.Filter{p.handOverBytes}
+	p.openUDP = []*listenerv3.Filter{p.handOverUDP}
 	return p
 })
 

@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	clusterv3 "github.com/envoyproxy/go-control-plane/envoy/config/cluster/v3"
+	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	listenerv3 "github.com/envoyproxy/go-control-plane/envoy/config/listener/v3"
 	rbacv3 "github.com/envoyproxy/go-control-plane/envoy/config/rbac/v3"
 	routev3 "github.com/envoyproxy/go-control-plane/envoy/config/route/v3"
@@ -40,16 +41,25 @@ func judgeRoute(objs []mesh.Object, w model.World, q *model.Request) (map[string
 	}
 	number := q.Port
 	for i := range s.Ports {
-		if p := s.Ports[i].Protocol; number == 0 && (q.Layer == model.LayerHTTP && p.CarriesHTTP() || q.Layer == model.LayerStream && p.CarriesBytes()) {
+		p := s.Ports[i].Protocol
+		carries := q.Layer == model.LayerHTTP && p.CarriesHTTP() || q.Layer == model.LayerStream && p.CarriesBytes() || q.Layer == model.LayerDatagram && p == model.UDP
+		if number == 0 && carries {
 			number = s.Ports[i].Number
 		}
 	}
-	l, err := find[*listenerv3.Listener](objs, fmt.Sprintf("%s:%d", w.Settings().Host(q.Service), number))
+	name := fmt.Sprintf("%s:%d", w.Settings().Host(q.Service), number)
+	if q.Layer == model.LayerDatagram {
+		name += "/udp"
+	}
+	l, err := find[*listenerv3.Listener](objs, name)
 	if err != nil {
 		return nil, err
 	}
+	if udp := l.GetAddress().GetSocketAddress().GetProtocol() == corev3.SocketAddress_UDP; udp != (q.Layer == model.LayerDatagram) {
+		return nil, fmt.Errorf("listener %s takes UDP: %v", name, udp)
+	}
 	var clusters map[string]uint64
-	if q.Layer == model.LayerStream {
+	if q.Layer != model.LayerHTTP {
 		clusters, err = proxied(l.GetDefaultFilterChain())
 	} else {
 		clusters, err = routed(objs, l, w, q)
@@ -71,6 +81,10 @@ func judgeRoute(objs []mesh.Object, w model.World, q *model.Request) (map[string
 			return nil, fmt.Errorf("cluster %s: type %s, weight %d", name, c.GetType(), n)
 		}
 		host, port, _ := strings.Cut(name, ":")
+		port, udp := strings.CutSuffix(port, "/udp")
+		if udp != (q.Layer == model.LayerDatagram) {
+			return nil, fmt.Errorf("cluster %s is of another layer", name)
+		}
 		parts := strings.Split(strings.TrimSuffix(host, ".svc."+w.Settings().ClusterDomain), ".")
 		out[parts[1]+"/"+parts[0]+":"+port] = float64(n) / float64(total)
 	}
@@ -248,9 +262,14 @@ func pick(l *listenerv3.Listener, port uint16, layer model.Layer) *listenerv3.Fi
 		}
 		if len(m.ApplicationProtocols) == 0 {
 			rest = c
+		} else if layer == model.LayerDatagram && slices.Equal(m.ApplicationProtocols, []string{"anymesh-udp"}) {
+			return c
 		} else if layer == model.LayerHTTP && slices.Contains(m.ApplicationProtocols, "h2") && slices.Contains(m.ApplicationProtocols, "http/1.1") {
 			return c
 		}
+	}
+	if layer == model.LayerDatagram {
+		return nil // a proxy of ours does not read datagrams as bytes
 	}
 	return rest
 }
@@ -272,6 +291,9 @@ func network(objs []mesh.Object, f *listenerv3.Filter, c caller) (done bool, pol
 	case "envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy":
 		m := &tcpv3.TcpProxy{}
 		unpack(f.GetTypedConfig(), m)
+		if c.q.Layer == model.LayerDatagram {
+			return true, "", m.GetCluster() == "inbound-udp"
+		}
 		return true, "", local(objs, m.GetCluster())
 	}
 	m := &hcmv3.HttpConnectionManager{}

@@ -32,7 +32,7 @@ func TestMeaning(t *testing.T) {
 			}
 		}
 	}
-	for _, what := range []string{"split", "root", "refused route", "open", "admitted", "refused", "stream split", "admitted stream"} {
+	for _, what := range []string{"split", "root", "refused route", "open", "admitted", "refused", "stream split", "admitted stream", "datagram split", "admitted datagrams"} {
 		if asked[what] < 20 {
 			t.Errorf("only %d of the requests were %s: the worlds are too plain to prove anything", asked[what], what)
 		}
@@ -65,6 +65,8 @@ func sameRoute(t *testing.T, title string, s *store.Store, all said, q *model.Re
 		t.Errorf("%s: SMI sends it to %v, the wire to %v", title, want, got)
 	}
 	switch {
+	case len(verdict.DecidedBy) > 0 && verdict.DecidedBy[0].Object.Kind == model.KindSplit && q.Layer == model.LayerDatagram:
+		asked["datagram split"]++
 	case len(verdict.DecidedBy) > 0 && verdict.DecidedBy[0].Object.Kind == model.KindSplit && q.Layer == model.LayerStream:
 		asked["stream split"]++
 	case len(verdict.DecidedBy) > 0 && verdict.DecidedBy[0].Object.Kind == model.KindSplit:
@@ -78,7 +80,7 @@ func sameAccess(t *testing.T, title string, s *store.Store, all said, q *model.R
 	t.Helper()
 	svc := s.Service(q.Service)
 	p := svc.Port(q.Port)
-	if p == nil || q.Layer == model.LayerHTTP && !p.Protocol.CarriesHTTP() || q.Layer == model.LayerStream && !p.Protocol.CarriesBytes() {
+	if p == nil || (p.Protocol == model.UDP) != (q.Layer == model.LayerDatagram) || q.Layer == model.LayerHTTP && !p.Protocol.CarriesHTTP() || q.Layer == model.LayerStream && !p.Protocol.CarriesBytes() {
 		return
 	}
 	for _, w := range s.Selected(q.Service) {
@@ -103,6 +105,8 @@ func sameAccess(t *testing.T, title string, s *store.Store, all said, q *model.R
 		switch {
 		case !a.Closed(w):
 			asked["open"]++
+		case want && q.Layer == model.LayerDatagram:
+			asked["admitted datagrams"]++
 		case want && q.Layer == model.LayerStream:
 			asked["admitted stream"]++
 		case want:
@@ -178,6 +182,7 @@ func randomWorld(r *rand.Rand) *store.Store {
 func randomAccess(r *rand.Rand) []model.Fact {
 	facts := []model.Fact{
 		tcpRoute("any"), tcpRoute("t8080", 8080), tcpRoute("t80", 80, 9090),
+		udpRoute("u"), udpRoute("u5353", 5353), udpRoute("u54", 54),
 		&model.Binding{Name: name("partners"), SPIFFE: some(r, 2, partners...)},
 		&model.Binding{Name: name("two"), Pods: map[string]string{"tier": "two"}},
 		&model.Binding{Name: name("cart"), Account: "cart", Pods: map[string]string{"app": "cart"}},
@@ -187,7 +192,7 @@ func randomAccess(r *rand.Rand) []model.Fact {
 			some(r, 3, account("web"), account("cart"), binding("partners"), binding("two"), binding("cart"), binding("gone")))
 		for range 1 + r.IntN(3) {
 			p.Rules = append(p.Rules, one(r, requests("g0"), requests("g1", "m0", "m1"), requests("g2"), requests("gone"), requests("g0", []string{}...),
-				stream("any"), stream("t8080"), stream("t80"), stream("gone")))
+				stream("any"), stream("t8080"), stream("t80"), stream("gone"), datagrams("u"), datagrams("u5353"), datagrams("u54")))
 		}
 		if r.IntN(5) == 0 {
 			p.Port = one[uint16](r, 80, 8080, 9090)
@@ -208,8 +213,12 @@ func randomRequest(r *rand.Rand) *model.Request {
 	default:
 		q.From = model.Identity{Namespace: one(r, "shop", "shop", "lab"), ServiceAccount: one(r, "web", "cart", "catalog", "shared")}
 	}
-	if r.IntN(3) == 0 {
+	switch r.IntN(4) {
+	case 0:
 		q.Layer = model.LayerStream
+		return q
+	case 1:
+		q.Layer, q.Port = model.LayerDatagram, one[uint16](r, 53, 53, 53, 80)
 		return q
 	}
 	q.Method = one(r, "GET", "POST", "DELETE", "X.Y", "XZY", "OPTIONS")

@@ -3,7 +3,6 @@
 package builtin
 
 import (
-	"slices"
 	"strconv"
 
 	listenerv3 "github.com/envoyproxy/go-control-plane/envoy/config/listener/v3"
@@ -22,9 +21,14 @@ const (
 	noPorts = "the Service is not in the input and its ports are not known: nothing is written for it"
 )
 
-// port is the name by which all resources of one service port go: S in the README.
-func port(s *model.Settings, service model.Name, number uint16) string {
-	return s.Host(service) + ":" + strconv.Itoa(int(number))
+// port is the name by which all resources of one service port go: S in the README. A Service may have a TCP port and a UDP port of one
+// number.
+func port(s *model.Settings, service model.Name, p *model.ServicePort) string {
+	name := s.Host(service) + ":" + strconv.Itoa(int(p.Number))
+	if p.Protocol == model.UDP {
+		name += "/udp"
+	}
+	return name
 }
 
 // route says how clients reach each port of a service.
@@ -39,11 +43,8 @@ func route(r *model.Route, o *mesh.Output) {
 	}
 	w := routeWriter{r: r, o: o}
 	for i := range r.Ports {
-		if r.Ports[i].Protocol != model.UDP {
-			w.port(&r.Ports[i])
-		}
+		w.port(&r.Ports[i])
 	}
-	w.leave()
 }
 
 type routeWriter struct {
@@ -52,13 +53,16 @@ type routeWriter struct {
 }
 
 func (w *routeWriter) port(p *model.RoutePort) {
-	name := port(w.r.Settings, w.r.Name, p.Number)
+	name := port(w.r.Settings, w.r.Name, &p.ServicePort)
 	l := &listenerv3.Listener{Name: name}
+	if p.Protocol == model.UDP {
+		l.Address = datagrams // each flow goes the way of a connection of bytes
+	}
 	if p.Protocol.CarriesHTTP() {
 		l.ApiListener = &listenerv3.ApiListener{ApiListener: typed(outbound(name, p.Protocol))}
 		say(w.o, routesKind, w.r.Name.Namespace, name, w.routes(name, p))
 	}
-	if p.Protocol.CarriesBytes() {
+	if p.Protocol.CarriesBytes() || p.Protocol == model.UDP {
 		l.DefaultFilterChain = &listenerv3.FilterChain{Filters: []*listenerv3.Filter{tcpProxy(w.stream(name, p))}}
 	}
 	say(w.o, listenerKind, w.r.Name.Namespace, name, l)
@@ -91,7 +95,7 @@ func (w *routeWriter) routes(name string, p *model.RoutePort) *routev3.RouteConf
 		}
 	}
 	if p.Stream() == nil {
-		list = append(list, &routev3.Route{Match: everything, Action: toCluster(name)})
+		list = append(list, &routev3.Route{Match: everything, Action: w.toCluster(name)})
 	}
 	out := &struct {
 		routes routev3.RouteConfiguration
@@ -117,9 +121,14 @@ func routeMatch(m *model.ArmMatch) *routev3.RouteMatch {
 	return &out.match
 }
 
+// cluster is the cluster of a share. Its port has the root's number, and is carried alike.
+func (w *routeWriter) cluster(p *model.RoutePort, s *model.Share) string {
+	return port(w.r.Settings, s.Service, &p.ServicePort)
+}
+
 func (w *routeWriter) action(p *model.RoutePort, a *model.Arm) *routev3.Route_Route {
 	if len(a.Shares) == 1 {
-		return toCluster(port(w.r.Settings, a.Shares[0].Service, p.Number))
+		return w.toCluster(w.cluster(p, &a.Shares[0]))
 	}
 	out := &struct {
 		way    routev3.Route_Route
@@ -131,19 +140,21 @@ func (w *routeWriter) action(p *model.RoutePort, a *model.Arm) *routev3.Route_Ro
 	out.shares.Clusters = make([]*routev3.WeightedCluster_ClusterWeight, 0, len(a.Shares))
 	for i, n := range w.weights(a) {
 		if n > 0 { // one that takes nothing need not even be known
-			out.shares.Clusters = append(out.shares.Clusters, share(port(w.r.Settings, a.Shares[i].Service, p.Number), n))
+			out.shares.Clusters = append(out.shares.Clusters, share(w.cluster(p, &a.Shares[i]), n))
 		}
 	}
+	tune(&out.action, &w.r.Service.Traffic)
 	return &out.way
 }
 
-func toCluster(name string) *routev3.Route_Route {
+func (w *routeWriter) toCluster(name string) *routev3.Route_Route {
 	out := &struct {
 		way    routev3.Route_Route
 		action routev3.RouteAction
 		by     routev3.RouteAction_Cluster
 	}{}
 	out.way.Route, out.action.Timeout, out.action.ClusterSpecifier, out.by.Cluster = &out.action, never, &out.by, name
+	tune(&out.action, &w.r.Service.Traffic)
 	return &out.way
 }
 
@@ -156,19 +167,19 @@ func share(name string, weight uint32) *routev3.WeightedCluster_ClusterWeight {
 	return &out.share
 }
 
-// stream is the way of raw TCP.
+// stream is the way of raw TCP, and of flows of UDP.
 func (w *routeWriter) stream(name string, p *model.RoutePort) *tcpv3.TcpProxy {
 	t := &tcpv3.TcpProxy{StatPrefix: name, ClusterSpecifier: &tcpv3.TcpProxy_Cluster{Cluster: name}}
 	a := p.Stream()
 	switch {
 	case a == nil:
 	case len(a.Shares) == 1:
-		t.ClusterSpecifier = &tcpv3.TcpProxy_Cluster{Cluster: port(w.r.Settings, a.Shares[0].Service, p.Number)}
+		t.ClusterSpecifier = &tcpv3.TcpProxy_Cluster{Cluster: w.cluster(p, &a.Shares[0])}
 	default:
 		list := make([]*tcpv3.TcpProxy_WeightedCluster_ClusterWeight, 0, len(a.Shares))
 		for i, n := range w.weights(a) {
 			if n > 0 {
-				list = append(list, &tcpv3.TcpProxy_WeightedCluster_ClusterWeight{Name: port(w.r.Settings, a.Shares[i].Service, p.Number), Weight: n})
+				list = append(list, &tcpv3.TcpProxy_WeightedCluster_ClusterWeight{Name: w.cluster(p, &a.Shares[i]), Weight: n})
 			}
 		}
 		t.ClusterSpecifier = &tcpv3.TcpProxy_WeightedClusters{WeightedClusters: &tcpv3.TcpProxy_WeightedCluster{Clusters: list}}
@@ -191,28 +202,4 @@ func (w *routeWriter) weights(a *model.Arm) []uint32 {
 		w.o.Say(in, model.Approximate, "the weights of a split add up to 4294967295 at most: these are scaled down, and a share moves by a billionth", "Write smaller weights.")
 	}
 	return list
-}
-
-// leave says what becomes of splits that stand on UDP ports alone.
-func (w *routeWriter) leave() {
-	var left, carried []*model.Split
-	for i := range w.r.Ports {
-		for k := range w.r.Ports[i].Arms {
-			if s := w.r.Ports[i].Arms[k].Split; w.r.Ports[i].Protocol == model.UDP {
-				left = append(left, s)
-			} else {
-				carried = append(carried, s)
-			}
-		}
-	}
-	for _, s := range left {
-		if slices.Contains(carried, s) {
-			continue
-		}
-		for in := range w.r.Intents {
-			if in.Object == s.Ref() {
-				w.o.Say(in, model.Unsupported, noUDP, "")
-			}
-		}
-	}
 }

@@ -12,6 +12,10 @@ import (
 // own is the cluster of the process that a proxy stands before.
 const own = "inbound"
 
+// ownUDP names the same where datagrams come framed in a stream. There is no such cluster on purpose: who does not know the framing, as
+// Envoy does not, must not hand it to the process as bytes.
+const ownUDP = "inbound-udp"
+
 // settings says what belongs to no unit: how a proxy hands over to its own process.
 func settings(_ *model.Settings, o *mesh.Output) {
 	say(o, clusterKind, "", own, &clusterv3.Cluster{

@@ -113,6 +113,16 @@ func stream(route string) model.Rule {
 	return model.Rule{Kind: model.KindTCPRoute, Name: route, All: true}
 }
 
+func datagrams(route string) model.Rule {
+	return model.Rule{Kind: model.KindUDPRoute, Name: route, All: true}
+}
+
+func udpRoute(n string, ports ...uint16) *model.PortRoute {
+	r := tcpRoute(n, ports...)
+	r.Kind = model.KindUDPRoute
+	return r
+}
+
 func tcpRoute(n string, ports ...uint16) *model.PortRoute {
 	r := &model.PortRoute{Kind: model.KindTCPRoute, Name: name(n), Ports: model.PortSet(ports...)}
 	r.Ports.Any = len(ports) == 0

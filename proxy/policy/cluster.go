@@ -20,6 +20,7 @@ type Cluster struct {
 	Name string
 	// IDs are the SPIFFE IDs that an endpoint may have, sorted. Empty means nobody, not anybody.
 	IDs []string
+	Traffic
 }
 
 // Same tells whether connections made under o are good under c as well.
@@ -29,7 +30,7 @@ func (c *Cluster) Same(o *Cluster) bool {
 
 // Cluster compiles a Cluster that is reached over mTLS.
 func (c *Compiler) Cluster(m *clusterv3.Cluster) (*Cluster, error) {
-	err := only(m, "name type eds_cluster_config transport_socket typed_extension_protocol_options lb_policy connect_timeout alt_stat_name")
+	err := only(m, "name type eds_cluster_config transport_socket typed_extension_protocol_options lb_policy connect_timeout alt_stat_name outlier_detection circuit_breakers")
 	if err != nil {
 		return nil, err
 	}
@@ -40,10 +41,9 @@ func (c *Compiler) Cluster(m *clusterv3.Cluster) (*Cluster, error) {
 	if n := e.GetServiceName(); n != "" && n != m.Name {
 		return nil, fmt.Errorf("Cluster: eds service_name %q differs from the cluster's name", n)
 	}
-	switch m.LbPolicy {
-	case clusterv3.Cluster_ROUND_ROBIN, clusterv3.Cluster_LEAST_REQUEST, clusterv3.Cluster_RANDOM:
-	default:
-		return nil, fmt.Errorf("Cluster: lb_policy %s is not understood", m.LbPolicy)
+	t, err := traffic(m)
+	if err != nil {
+		return nil, err
 	}
 	for _, a := range m.TypedExtensionProtocolOptions {
 		h := &httpv3.HttpProtocolOptions{}
@@ -55,7 +55,7 @@ func (c *Compiler) Cluster(m *clusterv3.Cluster) (*Cluster, error) {
 		}
 	}
 	ids, err := upstreamTLS(m.TransportSocket)
-	return &Cluster{m.Name, ids}, err
+	return &Cluster{m.Name, ids, t}, err
 }
 
 // OwnCluster checks the cluster of the hand-over to the local process.

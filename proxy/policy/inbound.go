@@ -21,18 +21,24 @@ import (
 // Own is the cluster of the hand-over to the local process.
 const Own = "inbound"
 
+// OwnUDP is the same where datagrams come framed in a stream, and FramedUDP the protocol by which such a stream is offered. No
+// resource is called so: who does not know the framing finds no cluster, and does not hand it to the process as bytes.
+const (
+	OwnUDP    = "inbound-udp"
+	FramedUDP = "anymesh-udp"
+)
+
 // Inbound is a compiled inbound Listener: what one workload admits. A nil Inbound admits nothing.
 type Inbound struct {
 	Name  string
 	ports map[uint16]*ports
 }
 
-// ports holds the two chains that a port can have.
+// ports holds the chains that a port can have.
 type ports struct {
-	alpn        []string
-	http, bytes *rbac
-	hasHTTP     bool
-	hasBytes    bool
+	alpn                        []string
+	http, bytes, udp            *rbac
+	hasHTTP, hasBytes, hasFlows bool
 }
 
 // Chain says how a connection is to be read.
@@ -43,6 +49,7 @@ const (
 	None Chain = iota // refused
 	ForHTTP
 	ForBytes
+	ForDatagrams
 )
 
 // Chain picks the filter chain for a connection to port that offers the given ALPN protocols, and the protocols to
@@ -52,6 +59,11 @@ func (i *Inbound) Chain(port uint16, offered []string) (Chain, []string) {
 	switch {
 	case p == nil:
 		return None, nil
+	case slices.Contains(offered, FramedUDP):
+		if len(offered) == 1 && p.hasFlows {
+			return ForDatagrams, offered
+		}
+		return None, nil // frames are no bytes for the process
 	case p.hasHTTP && slices.ContainsFunc(offered, func(o string) bool { return slices.Contains(p.alpn, o) }):
 		return ForHTTP, p.alpn
 	case p.hasBytes:
@@ -76,6 +88,15 @@ func (i *Inbound) AdmitTCP(q *Request) Verdict {
 		return Verdict{}
 	}
 	return p.bytes.admit(q)
+}
+
+// AdmitUDP judges a datagram; of q only Peer and Port are read.
+func (i *Inbound) AdmitUDP(q *Request) Verdict {
+	p := i.port(q.Port)
+	if p == nil || !p.hasFlows {
+		return Verdict{}
+	}
+	return p.udp.admit(q)
 }
 
 func (i *Inbound) port(n uint16) *ports {
@@ -133,6 +154,14 @@ func (c *Compiler) chain(out *Inbound, f *listenerv3.FilterChain) error {
 		p = &ports{}
 		out.ports[uint16(n)] = p
 	}
+	if slices.Equal(m.ApplicationProtocols, []string{FramedUDP}) {
+		if p.hasFlows {
+			return fmt.Errorf("a second chain of datagrams for port %d", n)
+		}
+		p.hasFlows = true
+		p.udp, err = c.byteChain(f.Filters, OwnUDP)
+		return err
+	}
 	if len(m.ApplicationProtocols) > 0 {
 		for _, a := range m.ApplicationProtocols {
 			if a != "h2" && a != "http/1.1" {
@@ -150,7 +179,7 @@ func (c *Compiler) chain(out *Inbound, f *listenerv3.FilterChain) error {
 		return fmt.Errorf("a second byte chain for port %d", n)
 	}
 	p.hasBytes = true
-	p.bytes, err = c.byteChain(f.Filters)
+	p.bytes, err = c.byteChain(f.Filters, Own)
 	return err
 }
 
@@ -209,7 +238,7 @@ func httpFilters(c *Compiler, fs []*hcmv3.HttpFilter) (router bool, r *rbac, err
 	return router, r, nil
 }
 
-func (c *Compiler) byteChain(fs []*listenerv3.Filter) (*rbac, error) {
+func (c *Compiler) byteChain(fs []*listenerv3.Filter, own string) (*rbac, error) {
 	if len(fs) == 0 || len(fs) > 2 {
 		return nil, errors.New("understood is tcp_proxy, or rbac and tcp_proxy")
 	}
@@ -217,8 +246,8 @@ func (c *Compiler) byteChain(fs []*listenerv3.Filter) (*rbac, error) {
 	if err != nil {
 		return nil, err
 	}
-	if !slices.Equal(s.names, []string{Own}) {
-		return nil, errors.New(`tcp_proxy: understood is only the cluster "inbound"`)
+	if !slices.Equal(s.names, []string{own}) {
+		return nil, fmt.Errorf("tcp_proxy: understood is only the cluster %q", own)
 	}
 	if len(fs) == 1 {
 		return nil, nil

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 
+	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	listenerv3 "github.com/envoyproxy/go-control-plane/envoy/config/listener/v3"
 	hcmv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/http_connection_manager/v3"
 	tcpv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/tcp_proxy/v3"
@@ -17,14 +18,18 @@ type Listener struct {
 	HTTP  bool    // carries HTTP; routes come from the RouteConfiguration of the same name
 	HTTP2 bool    // the port speaks HTTP/2 alone
 	TCP   *Shares // carries bytes; nil: does not
+	UDP   *Shares // carries datagrams, shared out by flow; nil: does not
 }
 
 // Clusters lists the clusters that the listener itself names.
 func (l *Listener) Clusters() []string {
-	if l.TCP == nil {
-		return nil
+	switch {
+	case l.TCP != nil:
+		return l.TCP.names
+	case l.UDP != nil:
+		return l.UDP.names
 	}
-	return l.TCP.names
+	return nil
 }
 
 // Listener compiles an outbound Listener.
@@ -49,23 +54,40 @@ func (c *Compiler) Listener(m *listenerv3.Listener) (*Listener, error) {
 		}
 		out.HTTP, out.HTTP2 = true, h.CodecType == hcmv3.HttpConnectionManager_HTTP2
 	}
-	if d := m.DefaultFilterChain; d != nil {
-		if err := only(d, "name filters"); err != nil {
-			return nil, err
-		}
-		if len(d.Filters) != 1 {
-			return nil, errors.New("default_filter_chain: understood is exactly one tcp_proxy")
-		}
-		s, err := tcpProxy(d.Filters[0])
-		if err != nil {
-			return nil, err
-		}
-		out.TCP = &s
+	if err := c.streams(out, m); err != nil {
+		return nil, err
 	}
-	if !out.HTTP && out.TCP == nil {
+	if !out.HTTP && out.TCP == nil && out.UDP == nil {
 		return nil, errors.New("Listener: neither api_listener nor default_filter_chain is set")
 	}
 	return out, nil
+}
+
+// streams compiles the chain of bytes. At an address of UDP it is the chain of flows, and there is nothing else.
+func (c *Compiler) streams(out *Listener, m *listenerv3.Listener) error {
+	d := m.DefaultFilterChain
+	if d == nil {
+		return nil
+	}
+	if err := only(d, "name filters"); err != nil {
+		return err
+	}
+	if len(d.Filters) != 1 {
+		return errors.New("default_filter_chain: understood is exactly one tcp_proxy")
+	}
+	s, err := tcpProxy(d.Filters[0])
+	if err != nil {
+		return err
+	}
+	if m.GetAddress().GetSocketAddress().GetProtocol() != corev3.SocketAddress_UDP {
+		out.TCP = &s
+		return nil
+	}
+	if out.HTTP {
+		return errors.New("Listener: api_listener at an address of UDP is not understood")
+	}
+	out.UDP = &s
+	return nil
 }
 
 // manager checks what both sides have in common. Listed and not read are fields that change neither who may do what nor

@@ -172,7 +172,11 @@ func TestRoutesRefused(t *testing.T) {
 		`{"match": {"prefix": "/"}, "route": {"weighted_clusters": {"clusters": [{"name": "c", "weight": 0}]}}}`:                             "weight",
 		`{"match": {"prefix": "/"}, "route": {"cluster_header": "c"}}`:                                                                       "cluster_header",
 		`{"match": {"prefix": "/"}, "route": {"cluster": "c", "prefix_rewrite": "/x"}}`:                                                      "prefix_rewrite",
-		`{"match": {"prefix": "/"}, "route": {"cluster": "c", "retry_policy": {}}}`:                                                          "retry_policy",
+		`{"match": {"prefix": "/"}, "route": {"cluster": "c", "retry_policy": {}}}`:                                                          "retry_on",
+		`{"match": {"prefix": "/"}, "route": {"cluster": "c", "retry_policy": {"retry_on": "connect-failure, gateway-error"}}}`:              "",
+		`{"match": {"prefix": "/"}, "route": {"cluster": "c", "retry_policy": {"retry_on": "5xx"}}}`:                                         "5xx",
+		`{"match": {"prefix": "/"}, "route": {"cluster": "c", "hash_policy": [{"header": {"header_name": "x"}}]}}`:                           "",
+		`{"match": {"prefix": "/"}, "route": {"cluster": "c", "hash_policy": [{"connection_properties": {"source_ip": true}}]}}`:             "hash_policy",
 		`{"match": {"prefix": "/"}, "direct_response": {"status": 200}}`:                                                                     "route action",
 		`{"match": {"path_separated_prefix": "/a"}, "route": {"cluster": "c"}}`:                                                              "path_separated_prefix",
 		`{"match": {"prefix": "/", "query_parameters": [{"name": "x"}]}, "route": {"cluster": "c"}}`:                                         "query_parameters",
@@ -203,8 +207,12 @@ func TestClusterRefused(t *testing.T) {
 		{`"exact": "spiffe://t/a"`, `"prefix": "spiffe://t/"`, "exact URIs"},
 		{`"service_name": "a:80"`, `"service_name": "b"`, "service_name"},
 		{`"default_validation_context": {`, `"default_validation_context": {"trust_chain_verification": "ACCEPT_UNTRUSTED", `, "trust_chain_verification"},
-		{`"type": "EDS"`, `"type": "EDS", "lb_policy": "MAGLEV"`, "MAGLEV"},
-		{`"type": "EDS"`, `"type": "EDS", "outlier_detection": {}`, "outlier_detection"},
+		{`"type": "EDS"`, `"type": "EDS", "lb_policy": "MAGLEV"`, ""},
+		{`"type": "EDS"`, `"type": "EDS", "lb_policy": "CLUSTER_PROVIDED"`, "CLUSTER_PROVIDED"},
+		{`"type": "EDS"`, `"type": "EDS", "outlier_detection": {}`, ""},
+		{`"type": "EDS"`, `"type": "EDS", "outlier_detection": {"success_rate_minimum_hosts": 1}`, "success_rate_minimum_hosts"},
+		{`"type": "EDS"`, `"type": "EDS", "circuit_breakers": {"thresholds": [{"max_requests": 5}]}`, ""},
+		{`"type": "EDS"`, `"type": "EDS", "circuit_breakers": {"thresholds": [{"max_retries": 5}]}`, "max_retries"},
 	} {
 		m := &clusterv3.Cluster{}
 		parse(t, m, strings.Replace(good, x.old, x.new, 1))

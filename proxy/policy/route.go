@@ -12,6 +12,8 @@ import (
 
 	routev3 "github.com/envoyproxy/go-control-plane/envoy/config/route/v3"
 	"google.golang.org/protobuf/types/known/wrapperspb"
+
+	"github.com/anymesh/anymesh/proxy/balance"
 )
 
 // Routes is a compiled RouteConfiguration.
@@ -23,8 +25,11 @@ type Routes struct {
 type rule struct {
 	name    string
 	match   cond
+	plain   bool // takes every request
 	shares  Shares
 	timeout time.Duration
+	again   Again
+	key     *Name // of the header whose value is hashed; nil: none
 }
 
 // Decision says where one request goes.
@@ -32,16 +37,32 @@ type Decision struct {
 	Cluster string
 	Route   string        // the object that decided, as kind/namespace/name; empty for the root service's own
 	Timeout time.Duration // zero: none said
+	Again   Again
+	Key     uint64 // what goes to the same endpoint has the same; 0: no matter
 }
 
 // Route decides. The first rule that matches wins; a split is drawn anew for each call. False: no rule matches.
 func (r *Routes) Route(q *Request) (Decision, bool) {
 	for i := range r.rules {
 		if u := &r.rules[i]; u.match(q) {
-			return Decision{u.shares.Pick(), u.name, u.timeout}, true
+			d := Decision{Cluster: u.shares.Pick(), Route: u.name, Timeout: u.timeout, Again: u.again}
+			if u.key != nil {
+				if v, ok := q.header(*u.key); ok {
+					d.Key = balance.Key(v)
+				}
+			}
+			return d, true
 		}
 	}
 	return Decision{}, false
+}
+
+// Plain says whether all requests go the same way, whatever they are.
+func (r *Routes) Plain() bool { return r == nil || len(r.rules) > 0 && r.rules[0].plain }
+
+// Careful says whether some route asks for more than to be handed on: to be tried again, or to go by a key.
+func (r *Routes) Careful() bool {
+	return slices.ContainsFunc(r.rules, func(u rule) bool { return u.again != Again{} || u.key != nil })
 }
 
 // Clusters lists every cluster that the routes name, sorted.
@@ -134,11 +155,18 @@ func (c *Compiler) rule(m *routev3.Route) (rule, error) {
 		return u, errors.New("a match and a route action are needed")
 	}
 	err := first(only(m, "name match route metadata stat_prefix"),
-		only(a, "cluster weighted_clusters timeout upgrade_configs"))
+		only(a, "cluster weighted_clusters timeout upgrade_configs retry_policy hash_policy"))
 	if err != nil {
 		return u, err
 	}
 	u.name, u.timeout = m.Name, a.Timeout.AsDuration()
+	u.plain = len(m.Match.Headers) == 0 && isPrefix(m.Match, "", "/")
+	if u.again, err = again(a.RetryPolicy); err != nil {
+		return u, err
+	}
+	if u.key, err = hashHeader(a.HashPolicy); err != nil {
+		return u, err
+	}
 	if u.match, err = c.routeMatch(m.Match); err != nil {
 		return u, err
 	}
@@ -159,6 +187,11 @@ func (c *Compiler) rule(m *routev3.Route) (rule, error) {
 		return u, u.shares.check()
 	}
 	return u, errors.New("no cluster is named")
+}
+
+func isPrefix(m *routev3.RouteMatch, any ...string) bool {
+	p, ok := m.PathSpecifier.(*routev3.RouteMatch_Prefix)
+	return ok && slices.Contains(any, p.Prefix)
 }
 
 func (c *Compiler) routeMatch(m *routev3.RouteMatch) (cond, error) {

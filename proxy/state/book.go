@@ -63,6 +63,7 @@ type Host struct {
 	*policy.Listener
 	Routes   *policy.Routes
 	Backends map[string]*upstream.Backend
+	Careful  bool // requests are to be tried again, go by a key, or are bounded: the quick codecs do not know how
 }
 
 // entry is one service port that somebody asked for.

@@ -33,6 +33,7 @@ func (b *Book) warm(e *entry) {
 	for s := range want {
 		c := b.hold(e, s)
 		h.Backends[s] = c.backend
+		h.Careful = h.Careful || c.spec != nil && c.spec.Careful()
 		// A cluster that does not exist holds up a change, since the old state serves better. There is no old state at
 		// the start: then its share fails and the rest works.
 		ready = ready && (c.spec != nil && c.ends != nil || c.absent && e.live.Load() == nil)
@@ -42,6 +43,7 @@ func (b *Book) warm(e *entry) {
 	}
 	if e.listener.HTTP {
 		h.Routes = e.routes
+		h.Careful = h.Careful || e.routes.Careful()
 	}
 	e.live.Store(h)
 	e.gone.Store(false)

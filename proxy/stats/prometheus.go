@@ -29,6 +29,7 @@ func (k Key) values(more ...string) []string {
 type collector struct {
 	s                                *Stats
 	requests, duration, conns, bytes *prometheus.Desc
+	flows, datagrams                 *prometheus.Desc
 }
 
 // Collector shows the edges to a Prometheus registry.
@@ -44,6 +45,10 @@ func (s *Stats) Collector() prometheus.Collector {
 			"Connections of bytes.", labels("verdict"), nil),
 		bytes: prometheus.NewDesc("anymesh_tcp_bytes_total",
 			"Bytes of such connections; sent is from the caller to the callee.", labels("direction"), nil),
+		flows: prometheus.NewDesc("anymesh_udp_flows_total",
+			"Flows of UDP. A flow that is refused first and permitted later counts as both.", labels("verdict"), nil),
+		datagrams: prometheus.NewDesc("anymesh_udp_datagrams_total",
+			"Datagrams of such flows; sent is from the caller to the callee, dropped is either.", labels("direction"), nil),
 	}
 }
 
@@ -56,7 +61,7 @@ func (s *Stats) Handler() http.Handler {
 
 // Describe implements prometheus.Collector.
 func (c *collector) Describe(ch chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{c.requests, c.duration, c.conns, c.bytes} {
+	for _, d := range []*prometheus.Desc{c.requests, c.duration, c.conns, c.bytes, c.flows, c.datagrams} {
 		ch <- d
 	}
 }
@@ -66,6 +71,7 @@ func (c *collector) Collect(ch chan<- prometheus.Metric) {
 	c.s.each(func(e *Edge) {
 		c.http(e, ch)
 		c.tcp(e, ch)
+		c.udp(e, ch)
 	})
 }
 

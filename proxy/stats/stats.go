@@ -74,6 +74,8 @@ type Edge struct {
 	failed   atomic.Uint64    // TCP connections that reached no endpoint
 	Sent     atomic.Uint64    // TCP bytes from the caller to the callee
 	Received atomic.Uint64    // TCP bytes back
+
+	Datagrams Datagrams
 }
 
 // HTTP counts one finished request.
@@ -135,7 +137,7 @@ func (s *Stats) Edge(k Key) *Edge {
 	return v.(*Edge)
 }
 
-// EdgeCount is an edge in numbers, requests and connections together, since the start.
+// EdgeCount is an edge in numbers, requests, connections and flows together, since the start.
 type EdgeCount struct {
 	Key
 	Allowed, Denied, Failed uint64 // Failed is a part of Allowed
@@ -147,6 +149,8 @@ func (s *Stats) Snapshot() []EdgeCount {
 	var out []EdgeCount
 	s.each(func(e *Edge) {
 		c := EdgeCount{Key: e.Key, Allowed: e.conns[0].Load(), Denied: e.conns[1].Load(), Failed: e.failed.Load()}
+		d := &e.Datagrams
+		c.Allowed, c.Denied, c.Failed = c.Allowed+d.Flows[0].Load()+d.Failed.Load(), c.Denied+d.Flows[1].Load(), c.Failed+d.Failed.Load()
 		for o, n := range *e.outcomes.Load() {
 			switch {
 			case o.Denied:

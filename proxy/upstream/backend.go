@@ -7,7 +7,6 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
-	"math/rand/v2"
 	"net"
 	"net/http"
 	"net/netip"
@@ -16,6 +15,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/anymesh/anymesh/proxy/balance"
 	"github.com/anymesh/anymesh/proxy/policy"
 )
 
@@ -32,12 +32,17 @@ type Backend struct {
 	d    *Dialer
 	mu   sync.Mutex // Apply, Renew and Close
 	now  atomic.Pointer[known]
+	gate balance.Gate // before requests, where the cluster has limits
+	// conns counts connections of bytes, and ward watches over the endpoints.
+	conns atomic.Int64
+	ward  balance.Ward
 }
 
 // known is what is known of a cluster at a time. It never changes.
 type known struct {
 	spec  *policy.Cluster
 	ends  []*endpoint
+	picks *balance.Picker
 	pools *pools
 	lines map[*endpoint]*Lines // of pools, found once
 }
@@ -46,6 +51,7 @@ type endpoint struct {
 	addr   netip.AddrPort
 	host   string // addr as text
 	active atomic.Int64
+	health balance.Health
 }
 
 // pools hold the HTTP connections made under one spec and one certificate.
@@ -88,6 +94,12 @@ func (b *Backend) Apply(spec *policy.Cluster, ends *policy.Endpoints) {
 		k.ends = append(k.ends, e)
 	}
 	k.find()
+	if old != nil && old.spec.Balance == spec.Balance && slices.Equal(old.ends, k.ends) {
+		k.picks = old.picks
+	} else {
+		k.picks = balance.New(spec.Balance, k.names())
+	}
+	b.gate.Set(spec.Limits)
 	b.now.Store(k)
 	if old != nil && old.pools != k.pools {
 		old.pools.close()
@@ -181,76 +193,27 @@ func (p *pools) close() {
 	p.book.keep(func(netip.AddrPort) bool { return false })
 }
 
-// pick takes the less busy of two endpoints drawn at random. not is avoided where there is another.
-func (k *known) pick(not *endpoint) *endpoint {
-	n := len(k.ends)
-	if n == 0 {
-		return nil
-	}
-	i := rand.IntN(n)
-	if n == 1 {
-		return k.ends[0]
-	}
-	j := (i + 1 + rand.IntN(n-1)) % n
-	a, c := k.ends[i], k.ends[j]
-	if a == not || c != not && c.active.Load() < a.active.Load() {
-		return c
-	}
-	return a
-}
-
-// Do sends a request to one endpoint; out.URL.Host and Scheme are set here. Where no connection could be made, one other
-// endpoint is tried. done must be called when the response is finished.
-func (b *Backend) Do(out *http.Request, h2 bool) (res *http.Response, done func(), err error) {
-	k := b.now.Load()
-	if k == nil || len(k.ends) == 0 {
-		return nil, nil, fmt.Errorf("%s: %w", b.Name, ErrNoEndpoint)
-	}
-	t := k.pools.h1
-	if h2 {
-		t = k.pools.h2
-	}
-	body := out.Body
-	var held *kept
-	var last *endpoint
-	for try := 0; try < 2; try++ {
-		e := k.pick(last)
-		out.URL.Scheme, out.URL.Host = "https", e.host
-		if body != nil {
-			held = &kept{ReadCloser: body}
-			out.Body = held
-		}
-		e.active.Add(1)
-		res, err = t.RoundTrip(out)
-		if err == nil {
-			if held != nil {
-				held.release()
-			}
-			return res, func() { e.active.Add(-1) }, nil
-		}
-		e.active.Add(-1)
-		last = e
-		if d := (*dialError)(nil); !errors.As(err, &d) || out.Context().Err() != nil || len(k.ends) == 1 {
-			break
-		}
-	}
-	return nil, nil, fmt.Errorf("%s: %w", b.Name, err)
-}
-
 // Dial opens a connection of bytes to one endpoint. done must be called when it is finished.
 func (b *Backend) Dial(ctx context.Context) (conn *tls.Conn, done func(), err error) {
 	k := b.now.Load()
 	if k == nil || len(k.ends) == 0 {
 		return nil, nil, fmt.Errorf("%s: %w", b.Name, ErrNoEndpoint)
 	}
+	if n := b.conns.Add(1); k.spec.Conns > 0 && n > int64(k.spec.Conns) {
+		b.conns.Add(-1)
+		return nil, nil, fmt.Errorf("%s: %w", b.Name, balance.ErrFull)
+	}
 	var last *endpoint
 	for try := 0; try < min(2, len(k.ends)); try++ {
 		e := k.pick(last)
-		if conn, err = b.d.Dial(ctx, k.spec, e.addr, ""); err == nil {
+		conn, err = b.d.Dial(ctx, k.spec, e.addr, "")
+		b.report(k, e, err != nil)
+		if err == nil {
 			e.active.Add(1)
-			return conn, func() { e.active.Add(-1) }, nil
+			return conn, func() { e.active.Add(-1); b.conns.Add(-1) }, nil
 		}
 		last = e
 	}
+	b.conns.Add(-1)
 	return nil, nil, fmt.Errorf("%s: %w", b.Name, err)
 }
