@@ -161,12 +161,13 @@ func (g *Grant) portWishes(add func(wish) bool) bool {
 	if g.Permission.Port != 0 && !add(wish{AccessPort, ref, spot{list: "spec.destination.port"}}) {
 		return false
 	}
+	asks := g.asking()
 	for i, c := range g.Carriers {
 		f, grants := AccessStream, !g.Stream.Empty()
 		if c.Route.Kind == KindUDPRoute {
 			f, grants = AccessDatagram, !g.Datagram.Empty()
 		}
-		if grants && !g.carried(i) && !add(wish{f, ref, item("spec.rules", c.Rule, "")}) {
+		if grants && asks[i] && !add(wish{f, ref, item("spec.rules", c.Rule, "")}) {
 			return false
 		}
 		if c.Route.Kind == KindTCPRoute && !(g.Stream.Any || g.HTTPPorts.Any) && !add(wish{AccessPort, c.Route, spot{list: "spec.matches.ports"}}) {
@@ -176,16 +177,21 @@ func (g *Grant) portWishes(add func(wish) bool) bool {
 	return true
 }
 
-// carried says whether the other carriers of the kind name all the ports of one: then it asks for nothing of its own.
-func (g *Grant) carried(i int) bool {
-	var others Ports
-	for k, c := range g.Carriers {
-		if k != i && c.Route.Kind == g.Carriers[i].Route.Kind {
-			others = others.Union(c.Ports)
+// asking tells of each carrier whether it asks for something of its own. One does not where others of its kind name all of its ports: those
+// before it, and those after it that ask. So those that ask name together all the ports, and each of them one that no other does.
+func (g *Grant) asking() []bool {
+	out := make([]bool, len(g.Carriers))
+	for i := len(out) - 1; i >= 0; i-- {
+		var others Ports
+		for k, c := range g.Carriers {
+			if (k < i || out[k]) && c.Route.Kind == g.Carriers[i].Route.Kind {
+				others = others.Union(c.Ports)
+			}
 		}
+		own := g.Carriers[i].Ports
+		out[i] = !others.Any && (own.Any || len(others.Intersect(own).List) < len(own.List))
 	}
-	own := g.Carriers[i].Ports
-	return others.Any || !own.Any && len(others.Intersect(own).List) == len(own.List)
+	return out
 }
 
 // Intent is the wish that a source of a grant expresses.

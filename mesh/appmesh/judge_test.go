@@ -146,9 +146,23 @@ func (j *judge) read(objs []mesh.Object) {
 	if len(objs) > 0 && j.first == &objs[0] && j.count == len(objs) {
 		return
 	}
+	defer func() {
+		for i := range j.nodes {
+			j.nodes[i].spec.checked()
+		}
+	}()
 	*j = judge{count: len(objs), services: strictly[judgedService](objs, "VirtualService"), routers: strictly[judgedRouter](objs, "VirtualRouter"), nodes: strictly[judgedNode](objs, "VirtualNode")}
 	if len(objs) > 0 {
 		j.first = &objs[0]
+	}
+}
+
+// checked panics on what App Mesh's API refuses, beside what the schema refuses: a listener with TLS has a certificate, and trust where it validates.
+func (n *judgedNode) checked() {
+	for _, l := range n.Listeners {
+		if t := l.TLS; t != nil && t.Mode == "STRICT" && t.Certificate.SDS.SecretName == "" {
+			panic("a listener without a certificate")
+		}
 	}
 }
 
@@ -282,18 +296,22 @@ func (j *judge) admit(objs []mesh.Object, w model.World, wl *model.Workload, por
 	}
 	for _, l := range mine[0].Listeners {
 		if l.PortMapping.Port == port {
-			return l.PortMapping.admits(l.TLS, w, q)
+			return l.PortMapping.admits(l.TLS, w, wl, q)
 		}
 	}
 	return true // not captured
 }
 
-func (m *judgedMapping) admits(t *judgedTLS, w model.World, q *model.Request) bool {
+func (m *judgedMapping) admits(t *judgedTLS, w model.World, wl *model.Workload, q *model.Request) bool {
 	if m.Protocol != "tcp" && q.Layer == model.LayerStream {
 		return false
 	}
 	if t == nil || t.Mode != "STRICT" {
 		return true
+	}
+	own := "spiffe://" + w.Settings().TrustDomain + "/ns/" + wl.Name.Namespace + "/sa/" + wl.Account
+	if t.Certificate.SDS.SecretName != own {
+		return false // the agent has no such certificate for the pod, and the listener never comes up
 	}
 	id := q.SPIFFE
 	if q.From.ServiceAccount != "" {

@@ -69,7 +69,57 @@ func read(objs []mesh.Object) (out []native) {
 		}
 		out = append(out, parse(text))
 	}
+	for _, o := range out {
+		o.checked(out)
+	}
 	return out
+}
+
+// checked panics on what Consul's servers refuse to store, beside what the schema refuses.
+func (n native) checked(all []native) {
+	switch n.kind {
+	case "ServiceRouter", "ServiceSplitter": // the whole graph speaks HTTP of one kind
+		want := entry(all, "ServiceDefaults", n.namespace, n.name).at("protocol").text()
+		parts := append(n.spec.at("routes").list(), n.spec.at("splits").list()...)
+		for _, to := range parts {
+			service := to.at("service").text() + to.at("destination").at("service").text()
+			if service == "" {
+				service = n.name
+			}
+			if got := entry(all, "ServiceDefaults", n.namespace, service).at("protocol").text(); got != want || !speaksHTTP(got) {
+				panic(fmt.Sprintf("a chain of %s with %s, which carries %q", n.name, service, got))
+			}
+		}
+	case "ServiceIntentions":
+		sources := n.spec.at("sources").list()
+		wellNamed(n.spec.at("destination").at("name").text())
+		if len(sources) == 0 {
+			panic("an intention without sources")
+		}
+		for _, s := range sources {
+			wellNamed(s.at("name").text())
+			if a := s.at("action").text(); a != "allow" && a != "deny" && !s.at("permissions").set() {
+				panic("an action " + a)
+			}
+			for _, p := range s.at("permissions").list() {
+				if a := p.at("action").text(); a != "allow" && a != "deny" || !p.at("http").set() {
+					panic("a permission of no action, or for nothing")
+				}
+			}
+		}
+	}
+}
+
+// wellNamed panics on a name that an intention may not have.
+func wellNamed(name string) {
+	if name == "" || name != "*" && strings.Contains(name, "*") {
+		panic("an intention with the name " + name)
+	}
+}
+
+// speaksHTTP says whether Consul knows requests of a protocol; all others are bytes to it.
+func speaksHTTP(protocol string) bool {
+	return slices.Contains([]string{"http", "http2", "grpc"}, protocol)
 }
 
 func parse(text []byte) native {
@@ -291,7 +341,7 @@ func decides(objs []native, s tree, w model.World, wl *model.Workload, q *model.
 	} else if a.set() {
 		return a.text() == "allow" && q.From.ServiceAccount != ""
 	}
-	if entry(objs, "ServiceDefaults", wl.Name.Namespace, wl.Account).at("protocol").text() == "" {
+	if !speaksHTTP(entry(objs, "ServiceDefaults", wl.Name.Namespace, wl.Account).at("protocol").text()) {
 		panic("permissions for a service that carries raw TCP")
 	}
 	if q.Layer == model.LayerStream {

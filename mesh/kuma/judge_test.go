@@ -337,7 +337,7 @@ func admits(policies []native, w model.World, wl *model.Workload, port uint16, q
 	if q.From.ServiceAccount != "" {
 		id = "spiffe://" + w.Settings().TrustDomain + "/ns/" + q.From.Namespace + "/sa/" + q.From.ServiceAccount
 	}
-	selected, allowed, denied := false, false, false
+	selected, permits, allowed, denied := false, false, false, false
 	particular, byTags := -1, ""
 	for _, o := range policies {
 		if o.kind != "MeshTrafficPermission" || o.namespace != wl.Name.Namespace && o.namespace != "kuma-system" {
@@ -351,6 +351,9 @@ func admits(policies []native, w model.World, wl *model.Workload, port uint16, q
 			continue
 		}
 		selected = true
+		for _, r := range o.spec.at("rules").list() {
+			permits = permits || len(r.at("default").at("allow").list()) > 0
+		}
 		if s := ref.at("sectionName"); s.set() && !slices.Contains(inbounds(w, wl, port), s.text()) {
 			continue
 		}
@@ -364,6 +367,10 @@ func admits(policies []native, w model.World, wl *model.Workload, port uint16, q
 			if f.at("targetRef").at("kind").text() != "Mesh" {
 				panic("the judge knows callers of the whole mesh alone")
 			}
+			if !f.at("default").at("action").set() {
+				continue // it says nothing
+			}
+			permits = true // or not, but that is decided here
 			if rank >= particular {
 				particular, byTags = rank, f.at("default").at("action").text()
 			}
@@ -371,6 +378,9 @@ func admits(policies []native, w model.World, wl *model.Workload, port uint16, q
 	}
 	if !selected {
 		return otherwise
+	}
+	if !permits { // what permits nobody stands beside what others permit to everybody, and holds by what it denies alone
+		return id != "" && !denied
 	}
 	return id != "" && !denied && (allowed || byTags == "Allow")
 }

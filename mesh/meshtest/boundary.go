@@ -5,6 +5,7 @@ package meshtest
 import (
 	"maps"
 	"math/rand/v2"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -101,10 +102,35 @@ func meeting(r *rand.Rand, m *model.Match) form {
 		if h.Authority() {
 			f.host = covered(r, h.Value, "other")
 		} else {
-			f.headers[h.Name] = []string{covered(r, h.Value, "other")}
+			f.headers[h.Name] = []string{meetingAll(r, h, m.Headers)}
 		}
 	}
 	return f
+}
+
+// meetingAll is a value that meets a condition, and the others that name the same header where chance has one.
+func meetingAll(r *rand.Rand, h model.Header, all []model.Header) (value string) {
+	for i := range 20 {
+		value = covered(r, h.Value, "other")
+		met := true
+		for _, o := range all {
+			if strings.EqualFold(o.Name, h.Name) && o.Value != h.Value {
+				if i%2 == 1 {
+					value += covered(r, o.Value, "other")
+				}
+				met = met && whole(o.Value, value)
+			}
+		}
+		if met && whole(h.Value, value) {
+			break
+		}
+	}
+	return value
+}
+
+func whole(expression, text string) bool {
+	re, err := regexp.Compile(`\A(?:` + expression + `)\z`)
+	return err == nil && re.MatchString(text)
 }
 
 // hosts are the same request by each name of the Service, and by another host; none where no host was asked for.

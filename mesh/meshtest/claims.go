@@ -40,7 +40,13 @@ func Claims(d *mesh.Driver, cases []Case) (problems []string) {
 
 // claim changes one wish of one unit.
 func claim(d *mesh.Driver, c *Case, u store.Unit, before *mesh.Output, f model.Finding) string {
-	text, ok := bump(c.Text, model.Intent{Feature: f.Feature, Object: f.Object, Path: f.Path})
+	asks := func(path string) bool {
+		at := func(g model.Finding) bool {
+			return g.Wish && g.Feature == f.Feature && g.Object == f.Object && g.Path == path
+		}
+		return slices.ContainsFunc(before.Granted(), at) || slices.ContainsFunc(before.Findings, at)
+	}
+	text, ok := bump(c.Text, model.Intent{Feature: f.Feature, Object: f.Object, Path: f.Path}, asks)
 	if !f.Wish || !ok {
 		return ""
 	}
@@ -89,8 +95,9 @@ func objects(o *mesh.Output) string {
 }
 
 // bump changes the text where an intent was written; false where that place has no one meaning to change (what is wished there is a
-// relation between objects, which the safe and meaning suites look at).
-func bump(text []byte, in model.Intent) ([]byte, bool) {
+// relation between objects, which the safe and meaning suites look at). With a rule go those of its kind of which nothing is asked, for
+// others carry what they say.
+func bump(text []byte, in model.Intent, asks func(path string) bool) ([]byte, bool) {
 	if in.Feature == model.AccessSubset || in.Feature == model.AccessPods || in.Feature == model.AccessClosed {
 		return nil, false
 	}
@@ -109,12 +116,31 @@ func bump(text []byte, in model.Intent) ([]byte, bool) {
 		}
 		if is(doc, in.Object) {
 			found = change(doc, steps(in.Path)) || found
+			carried(doc, in, asks)
 		}
 		if err := enc.Encode(doc); err != nil {
 			panic(err)
 		}
 	}
 	return out.Bytes(), found
+}
+
+// carried changes the rules beside one that carries bytes or datagrams, of the same kind, of which nothing is asked.
+func carried(doc map[string]any, in model.Intent, asks func(path string) bool) {
+	spec, _ := doc["spec"].(map[string]any)
+	rules, _ := spec["rules"].([]any)
+	at := steps(in.Path)
+	if len(at) != 3 || at[1] != "rules" {
+		return
+	}
+	i, _ := strconv.Atoi(at[2])
+	for k := range rules {
+		one, _ := rules[i].(map[string]any)
+		other, _ := rules[k].(map[string]any)
+		if k != i && one["kind"] == other["kind"] && !asks(fmt.Sprintf("spec.rules[%d]", k)) {
+			set(other, "name")
+		}
+	}
 }
 
 func is(doc map[string]any, r model.Ref) bool {

@@ -156,7 +156,7 @@ func (h *hearing) wider(objs []mesh.Object, q *question) string {
 // wrong says where objects do not do what SMI means, though the driver says that it is exact. A caller without an identity may be asked
 // for one.
 func (h *hearing) wrong(objs []mesh.Object, q *question) string {
-	if q.shares != nil && !wishes(h.said.findings[store.Unit{Kind: store.UnitRoute, Name: q.Service}]) {
+	if q.shares != nil && !h.inexact(store.Unit{Kind: store.UnitRoute, Name: q.Service}) {
 		got, err := h.subject.Judge.Route(objs, h.world.Store, q.Request)
 		if err != nil {
 			return "cannot be judged: " + err.Error()
@@ -171,11 +171,18 @@ func (h *hearing) wrong(objs []mesh.Object, q *question) string {
 	for _, d := range q.doors {
 		id := d.workload.Identity()
 		unit := store.Unit{Kind: store.UnitAccess, Name: model.Name{Namespace: id.Namespace, Name: id.ServiceAccount}}
-		if d.permitted && !d.beside && !wishes(h.said.findings[unit]) && !h.subject.Judge.Admit(objs, h.world.Store, d.workload, d.port, q.Request) {
+		if d.permitted && !d.beside && !h.inexact(unit) && !h.subject.Judge.Admit(objs, h.world.Store, d.workload, d.port, q.Request) {
 			return "refuses what is permitted " + d.at()
 		}
 	}
 	return ""
+}
+
+// inexact says whether the driver said of a wish of a unit that it is not exact, beyond what the judge takes as given.
+func (h *hearing) inexact(u store.Unit) bool {
+	return slices.ContainsFunc(h.said.findings[u], func(f model.Finding) bool {
+		return f.Wish && f.Level >= model.Approximate && (h.subject.Given == nil || !h.subject.Given(h.world.Store, u, f))
+	})
 }
 
 func (d *door) at() string {

@@ -17,6 +17,7 @@ import (
 	"runtime"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/anymesh/anymesh/file"
@@ -48,14 +49,16 @@ type Subject struct {
 	// Same is the reason why a change of one of the objects ("delete http[0].name", "drop") means nothing to the mesh, from the mesh's
 	// documents; empty where it may mean something. It is asked of changes alone that no request tells.
 	Same func(objs []mesh.Object, o *mesh.Object, change string) string
+	// Given says whether a finding tells nothing but what the judge takes as given, such as that clients have to call the mesh by its name: what is
+	// said so counts as exact. nil: none does.
+	Given func(w *store.Store, u store.Unit, f model.Finding) bool
 	// Unnoticed is why fewer than nineteen of twenty mistakes are noticed; empty where they are.
 	Unnoticed string
 }
 
 // Run asks everything of a driver.
 func Run(t *testing.T, s Subject) {
-	if *pairs > 0 {
-		soak(t, s)
+	if Soaked(t, s) {
 		return
 	}
 	cases := Cases(t)
@@ -69,9 +72,9 @@ func Run(t *testing.T, s Subject) {
 	}
 	report("claims", func() []string { return Claims(s.Driver, cases) })
 	worlds := Worlds(cases)
-	wider, wrong := Ask(s, worlds)
-	report("safe", func() []string { return wider })
-	report("meaning", func() []string { return wrong })
+	ask := sync.OnceValues(func() (wider, wrong []string) { return Ask(s, worlds) })
+	report("safe", func() []string { wider, _ := ask(); return wider })
+	report("meaning", func() []string { _, wrong := ask(); return wrong })
 	var tally Tally
 	t.Run("mutants", func(t *testing.T) { tally = kill(t, s, worlds) })
 	if s.Driver.Import != nil {

@@ -31,15 +31,9 @@ func schema(t *testing.T, s Subject, cases []Case) {
 		t.Log("no schemas are given")
 		return
 	}
-	schemas := Schemas{}
-	for _, name := range s.CRDs {
-		path, ok := Shared("crds", name)
-		if !ok {
-			t.Skipf("the mesh's CRDs are not here: %s", path)
-		}
-		if err := schemas.Load(path); err != nil {
-			t.Fatal(err)
-		}
+	schemas, missing := s.schemas()
+	if missing != "" {
+		t.Skipf("the mesh's CRDs are not here: %s", missing)
 	}
 	for _, c := range cases {
 		w, _ := c.World()
@@ -53,6 +47,21 @@ func schema(t *testing.T, s Subject, cases []Case) {
 			}
 		}
 	}
+}
+
+// schemas are the mesh's own, or the file of them that is not here.
+func (s *Subject) schemas() (out Schemas, missing string) {
+	out = Schemas{}
+	for _, name := range s.CRDs {
+		path, ok := Shared("crds", name)
+		if !ok {
+			return nil, path
+		}
+		if err := out.Load(path); err != nil {
+			panic(err)
+		}
+	}
+	return out, ""
 }
 
 // Schemas are validators by apiVersion and kind.
@@ -113,15 +122,10 @@ func newValidator(ver *v1.CustomResourceDefinitionVersion) (*validator, error) {
 // Check lists what the schema of its kind refuses in an object, and which of its fields the schema would drop. What the object does not say is
 // filled in first with what the schema has for it, as the API server does: rules are written for objects that are whole.
 func (s Schemas) Check(text []byte) (problems []string) {
-	var o map[string]any
-	if err := json.Unmarshal(text, &o); err != nil {
+	o, v, err := s.whole(text)
+	if err != nil {
 		return []string{err.Error()}
 	}
-	v := s[fmt.Sprint(o["apiVersion"], " ", o["kind"])]
-	if v == nil {
-		return []string{"no schema serves this kind"}
-	}
-	defaulting.Default(o, v.structural)
 	for _, e := range validation.ValidateCustomResource(nil, o, v.schema) {
 		problems = append(problems, e.Error())
 	}
@@ -139,4 +143,16 @@ func (s Schemas) Check(text []byte) (problems []string) {
 		problems = append(problems, "the schema does not know "+strings.Join(dropped, ", "))
 	}
 	return problems
+}
+
+// whole is an object with what its schema fills in.
+func (s Schemas) whole(text []byte) (o map[string]any, v *validator, err error) {
+	if err = json.Unmarshal(text, &o); err != nil {
+		return nil, nil, err
+	}
+	if v = s[fmt.Sprint(o["apiVersion"], " ", o["kind"])]; v == nil {
+		return nil, nil, fmt.Errorf("no schema serves this kind")
+	}
+	defaulting.Default(o, v.structural)
+	return o, v, nil
 }

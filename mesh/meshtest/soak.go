@@ -43,11 +43,16 @@ func Soak(s Subject, pairs int, progress func(asked int)) (problems []string) {
 	return problems
 }
 
-func soak(t *testing.T, s Subject) {
+// Soaked is the soak alone, in place of a test's suites, where one is asked for.
+func Soaked(t *testing.T, s Subject) bool {
+	if *pairs == 0 {
+		return false
+	}
 	began := time.Now()
 	for _, p := range Soak(s, *pairs, func(asked int) {
 		t.Logf("%s: %d pairs, %.0f a second", s.Driver.Name, asked, float64(asked)/time.Since(began).Seconds())
 	}) {
 		t.Error(p)
 	}
+	return true
 }

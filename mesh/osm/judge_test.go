@@ -148,16 +148,34 @@ func (j *judge) admit(objs []mesh.Object, w model.World, wl *model.Workload, por
 	all := j.objects(objs)
 	targets := slices.DeleteFunc(slices.Clone(all), func(o osmObject) bool {
 		d := o.target.Destination
-		return o.Kind != "TrafficTarget" || len(o.target.Rules) == 0 || d.Name != wl.Account || d.Namespace != wl.Name.Namespace || d.Namespace != o.Metadata.Namespace
+		return o.Kind != "TrafficTarget" || !o.knownRules() || d.Name != wl.Account || d.Namespace != wl.Name.Namespace || d.Namespace != o.Metadata.Namespace
 	})
 	if tcp && len(targets) == 0 {
 		return true // no filter is put before it
+	}
+	if j.surely { // the caller's proxy is told of nobody by an account that is called otherwise
+		targets = slices.DeleteFunc(targets, func(o osmObject) bool { return !o.ofAccounts() })
 	}
 	network := slices.ContainsFunc(targets, func(o osmObject) bool { return o.names(q) && o.on(all, port) })
 	if tcp || !network {
 		return network
 	}
 	return q.Layer == model.LayerHTTP && j.request(all, targets, w, q)
+}
+
+// knownRules says whether a target has rules, all of kinds that OSM knows; without them it is ignored.
+func (o *osmObject) knownRules() bool {
+	for _, r := range o.target.Rules {
+		if r.Kind != "HTTPRouteGroup" && r.Kind != "TCPRoute" {
+			return false
+		}
+	}
+	return len(o.target.Rules) > 0
+}
+
+// ofAccounts says whether a target speaks of service accounts alone.
+func (o *osmObject) ofAccounts() bool {
+	return o.target.Destination.Kind == "ServiceAccount" && !slices.ContainsFunc(o.target.Sources, func(s osmSubject) bool { return s.Kind != "ServiceAccount" })
 }
 
 // names says whether a target has a caller among its sources: no sources are all callers.
