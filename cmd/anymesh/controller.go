@@ -74,6 +74,7 @@ func (o *controlling) flags(c *cobra.Command) {
 	f.StringVar(&o.serve.Health, "health-addr", ":8081", "`ADDRESS` of /healthz and /readyz; empty: none")
 	f.StringVar(&o.serve.Webhook, "webhook-addr", ":9443", "`ADDRESS` that the API server calls; empty: none")
 	f.StringVar(&o.serve.MetricsAPI, "metrics-api-addr", "", "`ADDRESS` that the API server calls for TrafficMetrics, with the webhook's certificate; empty: none")
+	f.StringVar(&o.serve.PrometheusAPI, "prometheus-api-addr", "", "`ADDRESS` of Prometheus' API for tools such as Flagger, whatever mesh they ask for; in the clear and without permissions; empty: none")
 	f.StringVar(&o.traffic.Prometheus, "prometheus", "", "`URL` of the Prometheus that scrapes the meshes, for those whose Mesh names none")
 	f.StringVar(&o.traffic.Credentials, "metrics-credentials", "/etc/anymesh/metrics", "`DIR` of folders that Meshes name as spec.metrics.credentials")
 	f.StringVar(&o.serve.Certificates, "webhook-certs", "", "`DIR` with tls.crt and tls.key that someone else keeps, such as cert-manager; its own without")
@@ -116,6 +117,9 @@ func (o *controlling) run(ctx context.Context, errs io.Writer) error {
 	}
 	if o.serve.MetricsAPI != "" && o.serve.Webhook == "" {
 		return fmt.Errorf("--metrics-api-addr: it has the certificate of the webhook, which --webhook-addr turns off")
+	}
+	if o.serve.PrometheusAPI != "" && o.serve.MetricsAPI == "" {
+		return fmt.Errorf("--prometheus-api-addr: what it answers with is read for --metrics-api-addr, which must be given too")
 	}
 	o.traffic.Logger, o.serve.Traffic = log, &o.traffic
 	options := controller.Options{Cluster: cluster, Told: o.traffic.Told, Drivers: all.Meshes(), Meshes: meshes, Namespace: o.serve.Namespace, Name: fmt.Sprintf("%s-%d", name, os.Getpid()),

@@ -29,10 +29,14 @@ const (
 	meshPort    = 15010
 
 	metricsAPIPort = 8443
+	facadePort     = 9091
 )
 
 // extension holds where TrafficMetrics are served.
 var extension = on("metricsAPI.enabled")
+
+// facade holds where Prometheus' API is served besides.
+var facade = cond{"and .Values.metricsAPI.enabled .Values.metricsAPI.facade", func(v *Values) bool { return truth(v.at("metricsAPI.enabled")) && truth(v.at("metricsAPI.facade")) }}
 
 // builtinMesh holds where the controller runs the built-in mesh.
 var builtinMesh = on("builtin.enabled")
@@ -87,7 +91,7 @@ func allObjects() []Object {
 		shared("edit", list{"create", "update", "patch", "delete", "deletecollection"}, "edit", "admin"),
 		service(WebhookName, item{servicePort("webhook", schema.Port), nil}, item{servicePort("metrics-api", metricsAPIPort), &extension}),
 		service(Name+"-metrics", item{servicePort("metrics", metricsPort), nil}),
-		deployment(), budget(), policy(), monitor(), admission(), controlPlane(), injection(),
+		prometheus(), deployment(), budget(), policy(), monitor(), admission(), controlPlane(), injection(),
 	}
 	for n, v := range traffic.Versions() {
 		out = append(out, apiService(v.Version, 100-n))
@@ -115,6 +119,13 @@ func service(name string, ports ...item) Object {
 	return Object{file: "service", body: dict{f("apiVersion", "v1"), f("kind", "Service"), f("metadata", meta(name)), f("spec", dict{
 		f("selector", selector()), f("ports", all),
 	})}}
+}
+
+// prometheus is where tools find the façade.
+func prometheus() Object {
+	o := service(Name+"-prometheus", item{dict{f("name", "prometheus"), f("port", 9090), f("targetPort", "prometheus"), f("protocol", "TCP")}, nil})
+	o.when = &facade
+	return o
 }
 
 func servicePort(name string, number int) dict {
@@ -171,13 +182,13 @@ func container() dict {
 		f("imagePullPolicy", ref("image.pullPolicy")),
 		f("args", list{"controller",
 			expr{`printf "--namespace=%s" .Release.Namespace | quote`, func(v *Values) any { return "--namespace=" + v.Namespace }},
-			"--metrics-addr=:9090", "--health-addr=:8081", "--webhook-addr=:9443", item{"--metrics-api-addr=:8443", &extension},
+			"--metrics-addr=:9090", "--health-addr=:8081", "--webhook-addr=:9443", item{"--metrics-api-addr=:8443", &extension}, item{"--prometheus-api-addr=:9091", &facade},
 			item{expr{`printf "--prometheus=%s" .Values.metricsAPI.prometheus | quote`, func(v *Values) any { return "--prometheus=" + scalar(v.at("metricsAPI.prometheus")) }}, ptr(on("metricsAPI.prometheus"))},
 			"--leader-elect", item{"--mesh-addr=:15010", &builtinMesh},
 			item{expr{`printf "--proxy-image=%s" (` + strings.TrimSuffix(image.text, " | quote") + `) | quote`, func(v *Values) any { return "--proxy-image=" + image.eval(v).(string) }}, &builtinMesh},
 			spliced{"extraArgs"}}),
 		f("env", list{dict{f("name", "GOMEMLIMIT"), f("valueFrom", dict{f("resourceFieldRef", dict{f("resource", "limits.memory"), f("divisor", "1")})})}}),
-		f("ports", list{port("webhook", webhookPort), port("metrics", metricsPort), port("health", healthPort), item{port("metrics-api", metricsAPIPort), &extension}, item{port("mesh", meshPort), &builtinMesh}}),
+		f("ports", list{port("webhook", webhookPort), port("metrics", metricsPort), port("health", healthPort), item{port("metrics-api", metricsAPIPort), &extension}, item{port("prometheus", facadePort), &facade}, item{port("mesh", meshPort), &builtinMesh}}),
 		f("startupProbe", probe("/healthz", 2, 60)),
 		f("livenessProbe", probe("/healthz", 10, 3)),
 		f("readinessProbe", probe("/readyz", 5, 2)),
@@ -211,7 +222,7 @@ func policy() Object {
 	for _, p := range []string{"webhook", "metrics", "health"} {
 		ports = append(ports, dict{f("port", p), f("protocol", "TCP")})
 	}
-	ports = append(ports, item{dict{f("port", "metrics-api"), f("protocol", "TCP")}, &extension})
+	ports = append(ports, item{dict{f("port", "metrics-api"), f("protocol", "TCP")}, &extension}, item{dict{f("port", "prometheus"), f("protocol", "TCP")}, &facade})
 	ports = append(ports, item{dict{f("port", "mesh"), f("protocol", "TCP")}, &builtinMesh})
 	return Object{file: "networkpolicy", when: &when, body: dict{f("apiVersion", "networking.k8s.io/v1"), f("kind", "NetworkPolicy"), f("metadata", meta(Name)),
 		f("spec", dict{f("podSelector", dict{f("matchLabels", selector())}), f("policyTypes", list{"Ingress"}), f("ingress", list{dict{f("ports", ports)}})})}}

@@ -63,6 +63,7 @@ func options() []option {
 		}},
 		{"metricsAPI", "TrafficMetrics behind the cluster's own API: kubectl get deployments.metrics.smi-spec.io", []option{
 			{"enabled", "while nobody answers it, namespaces are not deleted to the end, as with every extension of the API", false},
+			{"facade", "Prometheus' API at the Service anymesh-prometheus for tools such as Flagger, whatever mesh they ask for: in the clear, and to whoever reaches it", false},
 			{"secret", "Secret that Meshes may name as spec.metrics.credentials: ca.crt, tls.crt and tls.key, token, or username and password", ""},
 			{"prometheus", "URL of the Prometheus that scrapes the meshes, for those that do not name their own in spec.metrics", ""},
 		}},

@@ -32,19 +32,20 @@ import (
 
 // Options say where everything is served. An empty address is not.
 type Options struct {
-	Namespace    string // of the Service and the Secret of the webhook
-	Metrics      string
-	Health       string
-	Webhook      string
-	MetricsAPI   string   // with the certificate of the webhook, which must be served too
-	Traffic      *Traffic // that answers there
-	Certificates string   // folder of tls.crt and tls.key; empty: the webhook's own
-	Pprof        string
-	Builtin      *Builtin       // the built-in mesh; nil: it is not run here
-	Proxy        inject.Options // what is put into pods of the built-in mesh
-	Drain        time.Duration  // for which the webhook still answers at the end
-	Version      string
-	Logger       *slog.Logger
+	Namespace     string // of the Service and the Secret of the webhook
+	Metrics       string
+	Health        string
+	Webhook       string
+	MetricsAPI    string   // with the certificate of the webhook, which must be served too
+	Traffic       *Traffic // that answers there
+	PrometheusAPI string   // the façade, in the clear; MetricsAPI must be served too
+	Certificates  string   // folder of tls.crt and tls.key; empty: the webhook's own
+	Pprof         string
+	Builtin       *Builtin       // the built-in mesh; nil: it is not run here
+	Proxy         inject.Options // what is put into pods of the built-in mesh
+	Drain         time.Duration  // for which the webhook still answers at the end
+	Version       string
+	Logger        *slog.Logger
 	// Listening is told of each address that is served; may be nil.
 	Listening func(what string, at net.Addr)
 }

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io/fs"
 	"log/slog"
+	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
@@ -24,6 +25,7 @@ import (
 	"github.com/anymesh/anymesh/metrics"
 	metricsapi "github.com/anymesh/anymesh/metrics/api"
 	"github.com/anymesh/anymesh/metrics/ask"
+	"github.com/anymesh/anymesh/metrics/facade"
 	"github.com/anymesh/anymesh/metrics/remote"
 )
 
@@ -127,6 +129,15 @@ func (t *Traffic) Measure(ctx context.Context, q metrics.Question) (metrics.Answ
 	return s.Measure(ctx, q)
 }
 
+// next is where the façade sends what it does not answer: the installation's own Prometheus, and never one whose credentials a Mesh names, which
+// nobody who asks here has shown.
+func (t *Traffic) next() (http.Handler, error) {
+	if t.Prometheus == "" {
+		return nil, nil
+	}
+	return remote.New(remote.Config{URL: t.Prometheus})
+}
+
 // serveTraffic serves the extension API until the context ends. A cluster that cannot be asked yet is asked again: nothing else waits for it.
 func (o *Options) serveTraffic(ctx context.Context, g *errgroup.Group, ctl *controller.Controller, c *kube.Cluster, cert certificate) error {
 	t := o.Traffic
@@ -137,6 +148,19 @@ func (o *Options) serveTraffic(ctx context.Context, g *errgroup.Group, ctl *cont
 	t.world = inventory.New(c, inventory.Options{Mesh: ctl.MeshOf, Logger: o.Logger})
 	g.Go(func() error { return t.world.Run(ctx) })
 	g.Go(func() error { return c.Watch(ctx, o.Logger, t.world.Serve) })
+	if o.PrometheusAPI != "" {
+		next, err := t.next()
+		if err != nil {
+			return err
+		}
+		l, err := o.listen("Prometheus' API", o.PrometheusAPI)
+		if err != nil {
+			return err
+		}
+		g.Go(func() error {
+			return plain(ctx, l, facade.Handler(facade.Options{Source: t, World: t.world, Next: next}))
+		})
+	}
 	g.Go(func() error {
 		defer l.Close()
 		for {

@@ -5,9 +5,12 @@ package serve
 import (
 	"context"
 	"fmt"
+	"io"
 	"log/slog"
 	"net"
+	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"os"
 	"os/exec"
 	"strings"
@@ -121,7 +124,7 @@ func TestTraffic(t *testing.T) {
 	}
 	c.Apply(t, shop, "{apiVersion: anymesh.dev/v1alpha1, kind: Mesh, metadata: {name: main}, spec: {kind: istio, namespaces: {matchLabels: {kubernetes.io/metadata.name: shop}}, metrics: {url: '"+scraped(t)+"', interval: 5s}}}",
 		"{apiVersion: anymesh.dev/v1alpha1, kind: Mesh, metadata: {name: lost}, spec: {kind: linkerd, namespaces: {matchLabels: {kubernetes.io/metadata.name: plain}}}}")
-	run(t, c)
+	api := run(t, c)
 
 	const group = ".v1alpha2.metrics.smi-spec.io"
 	shows := func(want string, args ...string) {
@@ -148,13 +151,23 @@ func TestTraffic(t *testing.T) {
 		"--raw", "/apis/metrics.smi-spec.io/v1alpha2/namespaces/shop/deployments/web/edges")
 	shows(`"direction":"to","side":"client","resource":{"apiVersion":"apps/v1","kind":"Deployment","namespace":"shop","name":"web"}`,
 		"--raw", "/apis/metrics.smi-spec.io/v1alpha2/namespaces/shop/deployments/front/edges")
+	// Flagger asks so, whatever the mesh; here it is Istio's own shape.
+	query := `sum(rate(istio_requests_total{reporter="destination",destination_workload_namespace="shop",destination_workload=~"web",response_code!~"5.*"}[1m])) / sum(rate(istio_requests_total{reporter="destination",destination_workload_namespace="shop",destination_workload=~"web"}[1m])) * 100`
+	res, err := http.Get("http://" + api + "/api/v1/query?query=" + url.QueryEscape(query))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer res.Body.Close()
+	if text, err := io.ReadAll(res.Body); err != nil || !strings.Contains(string(text), `"90"]`) {
+		t.Errorf("a tool of Prometheus' is told %s, %v", text, err)
+	}
 	if out, err := kubectl(c, t, "get", "namespaces"+group, "plain"); err == nil || !strings.Contains(out, "the metrics of lost cannot be read: nobody says which Prometheus scrapes it") {
 		t.Errorf("a mesh of which nobody knows the Prometheus: %v\n%s", err, out)
 	}
 }
 
 // run runs anymesh as its Deployment does, with the certificates and the bundles that it makes itself.
-func run(t *testing.T, c *kubetest.Cluster) {
+func run(t *testing.T, c *kubetest.Cluster) (prometheusAPI string) {
 	t.Helper()
 	k, err := kube.Connect(c.Config)
 	if err != nil {
@@ -170,13 +183,19 @@ func run(t *testing.T, c *kubetest.Cluster) {
 	ctl := controller.New(controller.Options{Cluster: k, Drivers: all.Meshes(), Namespace: "anymesh-system", Name: "test", Told: tr.Told, Logger: log})
 	ctx, cancel := context.WithCancel(context.Background())
 	var wg sync.WaitGroup
+	at := make(chan string, 1)
 	wg.Go(func() {
-		o := Options{Namespace: "anymesh-system", Webhook: net.JoinHostPort(s.Spec.ClusterIP, "9443"), MetricsAPI: net.JoinHostPort(s.Spec.ClusterIP, "8443"), Traffic: tr, Logger: log}
+		o := Options{Namespace: "anymesh-system", PrometheusAPI: "127.0.0.1:0", Listening: func(what string, a net.Addr) {
+			if what == "Prometheus' API" {
+				at <- a.String()
+			}
+		}, Webhook: net.JoinHostPort(s.Spec.ClusterIP, "9443"), MetricsAPI: net.JoinHostPort(s.Spec.ClusterIP, "8443"), Traffic: tr, Logger: log}
 		if err := Run(ctx, ctl, k, o); err != nil {
 			t.Error(err)
 		}
 	})
 	t.Cleanup(func() { cancel(); wg.Wait() })
+	return <-at
 }
 
 // kubectl runs it where it may fail, and returns all that it prints.
