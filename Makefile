@@ -32,10 +32,11 @@ lint:
 
 # What many goroutines share runs under the race detector. The packages on a cluster do so by `make race` alone: to compile Kubernetes' client
 # for it takes longer than all tests.
-SHARED  := ./demo ./engine ./file/... ./identity ./proxy/... ./store ./up ./xds
+SHARED  := ./control/... ./demo ./engine ./file/... ./identity/... ./proxy/... ./sidecar ./store ./up/... ./xds
 
 test: cluster
 	@$(GO) test -race -timeout 20m $(SHARED)
+	@$(GO) test -run 'Quick(Idle|Allocs)' ./proxy # what the race detector would count too
 	@$(GO) test -timeout 40m $$($(GO) list ./... | grep -vxF "$$($(GO) list $(SHARED))")
 
 race: cluster ## everything under the race detector

@@ -133,8 +133,11 @@ func TestQuickIdle(t *testing.T) {
 	for range n {
 		open()
 	}
-	each := (memory() - before) / n
-	if each > 15<<10 {
+	each, most := (memory()-before)/n, int64(15<<10)
+	if detector {
+		most *= 3 // the true bound is held where nobody looks on
+	}
+	if each > most {
 		t.Errorf("%d bytes for an idle connection, the test's own end of it included", each)
 	}
 	t.Logf("%d bytes for an idle connection, the test's own end of it included", each)
