@@ -91,18 +91,18 @@ func (m *mesh) run(src engine.Source) {
 	var err error
 	m.Mesh, err = up.New(up.Options{
 		Source: src, Settings: *model.Defaults(), OutboundPort: up.OutboundPort, InboundPort: up.InboundPort,
-		Logger:   slog.New(slog.NewTextHandler(m.t.Output(), &slog.HandlerOptions{Level: slog.LevelWarn})),
-		Ready:    func(s up.Status) { ready <- s },
+		Logger: slog.New(slog.NewTextHandler(m.t.Output(), &slog.HandlerOptions{Level: slog.LevelWarn})),
+		Ready:  func(s up.Status) { ready <- s },
 		Findings: func(all []model.Finding) {
 			select {
 			case m.found <- all:
 			default: // a test that does not look at findings must not hold up the engine's loop
 			}
 		},
-		Pod:      func(p up.Pod, err error) { m.joined <- joined{p, err} },
-		Access:   m.access,
-		Admin:    m.ip(254) + ":0",
-		NACK:     func(node, why string) { m.t.Errorf("%s refused a configuration: %s", node, why) },
+		Pod:    func(p up.Pod, err error) { m.joined <- joined{p, err} },
+		Access: m.access,
+		Admin:  m.ip(254) + ":0",
+		NACK:   func(node, why string) { m.t.Errorf("%s refused a configuration: %s", node, why) },
 	})
 	check(m.t, err)
 	ctx, cancel := context.WithCancel(context.Background())
