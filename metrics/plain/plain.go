@@ -5,12 +5,10 @@
 package plain
 
 import (
-	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
-	"net/url"
 	"strings"
 	"time"
 
@@ -119,10 +117,11 @@ func (h *handler) answer(r *http.Request) (any, []string, error) {
 	if r.Method != http.MethodGet {
 		return nil, nil, apierrors.NewMethodNotSupported(schema.GroupResource{Group: traffic.Group, Resource: p.kind.Plural}, strings.ToLower(r.Method))
 	}
-	q, unit, err := asked(r.URL.Query(), p)
+	asked, err := traffic.Parameters(r.URL.Query())
 	if err != nil {
 		return nil, nil, apierrors.NewBadRequest(err.Error())
 	}
+	q := metrics.Question{Kind: p.kind, Window: asked.Window, Peer: asked.Peer, Edges: p.part == "edges", Routes: p.part == "routes"}
 	if err := h.World.Ready(); err != nil {
 		return nil, nil, apierrors.NewServiceUnavailable(err.Error())
 	}
@@ -138,7 +137,7 @@ func (h *handler) answer(r *http.Request) (any, []string, error) {
 			return nil, nil, err
 		}
 	}
-	l := traffic.Write(q, a, unit)
+	l := traffic.Write(q, a, asked.Unit)
 	l.Resource.Namespace, l.Resource.Name = p.namespace, p.name
 	kinds(l, p.version)
 	if p.name != "" && p.part == "" && p.kind.Name != "TrafficSplit" && len(l.Items) == 1 {
@@ -174,29 +173,4 @@ func (h *handler) resources(p path, selector string) (out []metrics.Ref, err err
 		}
 	}
 	return out, nil
-}
-
-// asked reads the parameters.
-func asked(v url.Values, p path) (q metrics.Question, unit traffic.Unit, err error) {
-	q = metrics.Question{Kind: p.kind, Window: metrics.DefaultWindow, Edges: p.part == "edges", Routes: p.part == "routes"}
-	if text := cmp.Or(v.Get("window"), v.Get("t")); text != "" {
-		if q.Window, err = time.ParseDuration(text); err != nil || q.Window < time.Second || q.Window > 31*24*time.Hour {
-			return q, "", fmt.Errorf("window=%s: write a duration from 1s on, such as 30s or 5m", text)
-		}
-	}
-	switch u := v.Get("unit"); u {
-	case "", "ms":
-		unit = traffic.Milliseconds
-	case "s", "seconds":
-		unit = traffic.Seconds
-	default:
-		return q, "", fmt.Errorf("unit=%s: ms or s", u)
-	}
-	if text := v.Get("edge-kind"); text != "" {
-		var ok bool
-		if q.Peer, ok = metrics.KindOf(strings.ToLower(text)); !ok {
-			return q, "", fmt.Errorf("edge-kind=%s: no such kind", text)
-		}
-	}
-	return q, unit, nil
 }
