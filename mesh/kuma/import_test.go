@@ -54,7 +54,7 @@ func TestImportSafe(t *testing.T) {
 				for _, q := range []*model.Request{{From: web}, {From: model.Identity{Namespace: "shop", ServiceAccount: "intruder"}}, {SPIFFE: "spiffe://other.example/x"}, {From: model.Identity{Namespace: "lab", ServiceAccount: "web"}}, {}} {
 					q.Layer, q.Service = model.LayerStream, name("catalog")
 					for _, port := range []uint16{8080, 5432} {
-						before := admits(policies, w, wl, port, q, true)
+						before := admits(policies, w, wl, port, q, true, true)
 						a, _ := model.JoinAccess(back, wl.Identity())
 						after, _, why := a.Admit(wl, port, q, "")
 						switch {

@@ -324,11 +324,12 @@ func (j *routeJudge) shares(d tree) (map[string]float64, error) {
 
 // judgeAdmit says whether a workload's proxy lets a request through.
 func judgeAdmit(objs []mesh.Object, w model.World, wl *model.Workload, port uint16, q *model.Request) bool {
-	return admits(read(objs), w, wl, port, q, w.Settings().Access != model.AccessDeny)
+	return admits(read(objs), w, wl, port, q, w.Settings().Access != model.AccessDeny, false)
 }
 
-// admits asks all permissions. What none of them selects is open where otherwise says so; Kuma itself would refuse it.
-func admits(policies []native, w model.World, wl *model.Workload, port uint16, q *model.Request, otherwise bool) bool {
+// admits asks all permissions. What none of them selects is open where otherwise says so; Kuma itself would refuse it. Alone: a permission that
+// permits nobody refuses by itself, as in Kuma; without, it does not stand in the way of what others permit, so that a translation may not rest on it.
+func admits(policies []native, w model.World, wl *model.Workload, port uint16, q *model.Request, otherwise, alone bool) bool {
 	labels := map[string]string{"k8s.kuma.io/namespace": wl.Name.Namespace, "k8s.kuma.io/service-account": wl.Account}
 	for k, v := range wl.Labels {
 		labels[k] = v
@@ -379,7 +380,7 @@ func admits(policies []native, w model.World, wl *model.Workload, port uint16, q
 	if !selected {
 		return otherwise
 	}
-	if !permits { // what permits nobody stands beside what others permit to everybody, and holds by what it denies alone
+	if !permits && !alone { // what permits nobody stands beside what others permit to everybody, and holds by what it denies alone
 		return id != "" && !denied
 	}
 	return id != "" && !denied && (allowed || byTags == "Allow")

@@ -96,10 +96,10 @@ func TestTrapAllowAll(t *testing.T) {
 		objs, findings := said(Driver, w)
 		wl := w.Workloads(model.Identity{Namespace: "shop", ServiceAccount: "catalog"})[0]
 		policies := slices.Clone(read(objs))
-		if admits(policies, w, wl, 5432, intruder, false) {
+		if admits(policies, w, wl, 5432, intruder, false, true) {
 			t.Error("it is open of itself")
 		}
-		if got := admits(append(policies, parse([]byte(allowAll))), w, wl, 5432, intruder, false); got != c.opened {
+		if got := admits(append(policies, parse([]byte(allowAll))), w, wl, 5432, intruder, false, true); got != c.opened {
 			t.Errorf("a policy that admits everybody opens it: %v", got)
 		}
 		if !hasFinding(findings, model.Notice, "add up") {

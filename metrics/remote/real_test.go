@@ -120,7 +120,7 @@ func TestReal(t *testing.T) {
 	asks(t, client(t, other))
 	other = good
 	other.Certificate, other.Key = "", ""
-	fails(t, client(t, other), "hits", "tls: ", "certificate")
+	fails(t, client(t, other), "hits", address) // how it is told is a matter of who is quicker: TLS 1.3 refuses after the handshake
 	other = good
 	other.Password = "wrong"
 	fails(t, client(t, other), "hits", "401 Unauthorized")
