@@ -5,6 +5,7 @@ package flagger
 import (
 	"bytes"
 	"context"
+	"flag"
 	"fmt"
 	"net"
 	"net/http"
@@ -63,6 +64,15 @@ spec:
     stepWeight: 30
     metrics: [{name: request-success-rate, thresholdRange: {min: 99}, interval: 1m}]
 `
+
+// TestMain lets all canaries go at once, whatever the number of processors: they wait for Flagger, whose steps take ten seconds each.
+func TestMain(m *testing.M) {
+	flag.Parse()
+	if err := flag.Set("test.parallel", "8"); err != nil {
+		panic(err)
+	}
+	os.Exit(m.Run())
+}
 
 // TestCanary runs Flagger with each of its providers that write SMI, each with a namespace of its own and all at once: the canary is promoted, in
 // the steps that its author wrote, by the mesh's own objects; and nobody but Flagger ever says a word of its TrafficSplit's spec.
