@@ -35,6 +35,8 @@ func Pair(a, b *mesh.Driver, w World) (problems []string, exact bool) {
 			}
 			admitted, _, _ := then.access(d.workload.Identity()).Admit(d.workload, d.port, q.Request, q.Host)
 			switch {
+			case admitted && !d.permitted && !exact && q.Layer == model.LayerDatagram && (deaf(a) || deaf(b)):
+				// nobody who carries no UDP can close it, and that was said
 			case admitted && !d.permitted:
 				return []string{before.tell(q, "and back from "+b.Name+" admits what is not permitted "+d.at())}, exact
 			case exact && d.permitted && !admitted && !d.beside:
@@ -49,6 +51,9 @@ func Pair(a, b *mesh.Driver, w World) (problems []string, exact bool) {
 	}
 	return nil, exact
 }
+
+// deaf says whether a mesh has no say in who may call over UDP.
+func deaf(d *mesh.Driver) bool { return d.Claim(model.AccessDatagram).Level == model.Unsupported }
 
 // silent says whether a driver said of nothing that it is not exact.
 func silent(t *translated) bool {
