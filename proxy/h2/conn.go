@@ -8,7 +8,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"net"
+	"runtime/debug"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -28,6 +30,8 @@ type Options struct {
 	Ended func(*Conn)
 	// Idle is how long a connection without streams is kept; 0: for ever.
 	Idle time.Duration
+	// Log is told of a fault of ours that ended the connection; nil: slog.Default.
+	Log *slog.Logger
 }
 
 // Conn is one HTTP/2 connection.
@@ -81,6 +85,7 @@ func Server(nc net.Conn, o Options) *Conn {
 	c.putSettings(http2.Setting{ID: http2.SettingMaxConcurrentStreams, Val: MaxStreams})
 	go c.write()
 	go func() {
+		defer c.guard()
 		_ = nc.SetReadDeadline(time.Now().Add(greeting))
 		var preface [len(http2.ClientPreface)]byte
 		if _, err := io.ReadFull(c.br, preface[:]); err != nil {
@@ -100,10 +105,29 @@ func Client(nc net.Conn, o Options) *Conn {
 	c.putSettings(http2.Setting{ID: http2.SettingEnablePush, Val: 0})
 	go c.write()
 	go func() {
+		defer c.guard()
 		_ = nc.SetReadDeadline(time.Now().Add(greeting))
 		c.serve()
 	}()
 	return c
+}
+
+// errFault is why a connection ended that met a fault of ours.
+var errFault = errors.New("a fault of the proxy itself, which its log tells")
+
+// guard ends the reader's connection, and no other, where a handler or the reader panics: one process may serve many workloads.
+func (c *Conn) guard() {
+	r := recover()
+	if r == nil {
+		return
+	}
+	log := c.opts.Log
+	if log == nil {
+		log = slog.Default()
+	}
+	log.Error("an HTTP/2 connection ended for a fault of ours", "panic", r, "stack", string(debug.Stack()))
+	c.nc.Close()
+	go c.fail(errFault) // not here: what panicked may hold our lock
 }
 
 func newConn(nc net.Conn, o Options) *Conn {

@@ -285,3 +285,24 @@ func TestLeave(t *testing.T) {
 	})
 	<-c.Done()
 }
+
+// faulty panics at each request.
+type faulty struct{ hoard }
+
+func (faulty) Head(*h2.Turn, *message.Head, bool) { panic("a fault, as the test wants it") }
+
+// TestFault holds that a panic of ours ends the connection that met it, and no other.
+func TestFault(t *testing.T) {
+	bad, _ := listen(t, func(s *h2.Stream) h2.Handler { return faulty{hoard{s}} })
+	good1, _ := listen(t, echoes)
+	other := dialRaw(t, good1)
+	other.alive()
+	r := dialRaw(t, bad)
+	r.open(true, good...)
+	for {
+		if _, err := r.ReadFrame(); err != nil {
+			break
+		}
+	}
+	other.alive()
+}
