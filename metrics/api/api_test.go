@@ -60,6 +60,7 @@ func TestKubectl(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) { golden(t, name, i.Kubectl(t, args...)) })
 	}
+	golden(t, "deployments", i.Kubectl(t, "get", "deployments.metrics.smi-spec.io", "-n", "shop")) // as the README has it
 }
 
 // TestAsked shows that the source is asked for what the URL says.
